@@ -173,6 +173,7 @@ pub(super) fn status(summary: &Summary) -> Status {
     let of = |checker: &'static str| new().any(|finding| finding.signature.checker == checker);
     at_least(Status::Nondeterminism, of("determinism") || !summary.contradictions.is_empty());
     at_least(Status::Violation, summary.canaries_missed().count() > 0);
+    at_least(Status::Violation, whole && !summary.missing.is_empty());
     if planted {
         // A planted error has to be found, by any of its effects: a run that hangs counts too.
         at_least(Status::Violation, summary.findings.is_empty() && whole);
@@ -185,9 +186,6 @@ pub(super) fn status(summary: &Summary) -> Status {
     };
     at_least(Status::Violation, new().any(blamed));
     at_least(Status::Unknown, summary.figures.unknown > 0);
-    if whole {
-        at_least(Status::Violation, !summary.missing.is_empty());
-        at_least(Status::Violation, summary.demands_coverage() && !summary.never_seen.is_empty());
-    }
+    at_least(Status::Violation, whole && summary.demands_coverage() && !summary.never_seen.is_empty());
     status
 }

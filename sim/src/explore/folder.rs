@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{
     line::{Key, Line},
-    manifest::{FORMAT, Manifest},
+    manifest::{Campaign, FORMAT, Manifest, ShardNumber},
     summary::Shrunk,
 };
 use crate::{
@@ -113,6 +113,13 @@ pub fn read_results(folder: &Path) -> Result<Results, Refusal> {
                 format!("a run of the campaign `{}`, which manifest.json does not have", line.campaign);
             return Err(Refusal::at(&path, (number + 1, 1), message));
         }
+        if let Some(why) = cannot_be(&line, &results.manifest.campaigns[&line.campaign]) {
+            return Err(Refusal::at(
+                &path,
+                (number + 1, 1),
+                format!("the campaign's folder is damaged: {why}"),
+            ));
+        }
         results.add(line);
     }
     results.shrunk = read_shrunk(folder)?;
@@ -121,6 +128,18 @@ pub fn read_results(folder: &Path) -> Result<Results, Refusal> {
         results.contradictions.extend(read_json::<BTreeSet<String>>(&contradictions)?);
     }
     Ok(results)
+}
+
+/// Why the campaign cannot have made this run. `None` if it can.
+fn cannot_be(line: &Line, campaign: &Campaign) -> Option<String> {
+    let index = line.index;
+    if line.canary {
+        let canaries = campaign.canaries.len() as u64;
+        return (index >= canaries).then(|| format!("canary {index} of {canaries}"));
+    }
+    // Not compared with the number of iterations: a campaign may have been resumed with another one.
+    let has = |name: &String| ShardNumber::parse(name).is_none_or(|shard| shard.has(index));
+    (!campaign.shards.keys().any(has)).then(|| format!("no shard of the campaign has iteration {index}"))
 }
 
 /// A file's content up to its last line feed.
@@ -157,7 +176,15 @@ pub fn read_manifest(folder: &Path) -> Result<Manifest, Refusal> {
             ));
         }
     }
-    read_json(&path)
+    let manifest: Manifest = read_json(&path)?;
+    if let Some((key, campaign)) = manifest.campaigns.iter().find(|(key, campaign)| **key != campaign.id()) {
+        let message = format!(
+            "the campaign's folder is damaged: manifest.json has the key {key} for the campaign {}",
+            campaign.id()
+        );
+        return Err(Refusal::of(&path, message));
+    }
+    Ok(manifest)
 }
 
 fn read_shrunk(folder: &Path) -> Result<BTreeMap<String, Shrunk>, Refusal> {

@@ -91,19 +91,19 @@ impl Campaign {
     /// Describes how it differs from another campaign. `None` if it does not.
     pub fn difference(&self, other: &Campaign) -> Option<String> {
         if !self.build.same_as(&other.build) {
-            return Some(format!("another build made it ({}; the first is {})", other.build, self.build));
+            return Some(format!("two builds made them ({}, and {})", self.build, other.build));
         }
         if self.seed != other.seed {
-            return Some(format!("its campaign seed is {}, the first's is {}", other.seed, self.seed));
+            return Some(format!("their campaign seeds are {} and {}", self.seed, other.seed));
         }
         let texts = |campaign: &Campaign| (campaign.scenarios.clone(), campaign.canaries.clone());
         if texts(self) != texts(other) {
-            return Some("it explores other scenarios, or other versions of them".to_owned());
+            return Some("they explore different scenarios, or different versions of them".to_owned());
         }
         if self.planted_bug != other.planted_bug {
-            return Some("another error is planted in its store".to_owned());
+            return Some("different errors are planted in their stores".to_owned());
         }
-        (self.id() != other.id()).then(|| "it runs another share of its seeds twice".to_owned())
+        (self.id() != other.id()).then(|| "they run different shares of their seeds twice".to_owned())
     }
 }
 

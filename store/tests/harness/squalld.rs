@@ -153,6 +153,12 @@ impl Running {
         self.wait()
     }
 
+    /// Sends the process a signal, by the name that `kill` knows.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill starts").success(), "no signal {name}");
+    }
+
     /// Waits until its log contains this text.
     pub fn wait_log(&self, said: &str) {
         let from = Instant::now();

@@ -410,10 +410,9 @@ impl Watch<'_> {
             if let Some(told) = self.shown_before(event, at)
                 && told != change.before
             {
-                let before = &change.before;
-                let what = format!(
-                    "was told that before revision {revision} {key} was {told:?}, and it was {before:?}"
-                );
+                let (told, before) = (record(told.as_ref()), record(change.before.as_ref()));
+                let what =
+                    format!("was told that before revision {revision} {key} was {told}, and it was {before}");
                 return Err((PREV_KV, what));
             }
         }
@@ -427,10 +426,12 @@ impl Watch<'_> {
             Some(_) if !self.start.prev_kv => {
                 Err((PREV_KV, format!("did not ask for what {key} was, and was told")))
             }
-            Some(told) if creates(event) => Err((
-                PREV_KV,
-                format!("was told that revision {revision} created {key}, and that it was {told:?} before"),
-            )),
+            Some(told) if creates(event) => {
+                let told = record(Some(told));
+                let what =
+                    format!("was told that revision {revision} created {key}, and that it was {told} before");
+                Err((PREV_KV, what))
+            }
             _ => Ok(()),
         }
     }
@@ -504,10 +505,17 @@ fn became(event: &WatchEvent) -> Option<KeyValue> {
 
 /// What a key became, as text.
 fn steps(steps: &[Option<KeyValue>]) -> String {
-    match steps {
-        [step] => format!("{step:?}"),
-        steps => format!("{steps:?}"),
-    }
+    let steps: Vec<String> = steps.iter().map(|step| record(step.as_ref())).collect();
+    steps.join(", then ")
+}
+
+/// A key's record, as text.
+fn record(record: Option<&KeyValue>) -> String {
+    let Some(KeyValue { key: _, value, create_revision, mod_revision, version, lease }) = record else {
+        return "absent".to_owned();
+    };
+    let lease = if lease.is_none() { String::new() } else { format!(", lease {lease}") };
+    format!("{value} (created at {create_revision}, modified at {mod_revision}, version {version}{lease})")
 }
 
 fn creates(event: &WatchEvent) -> bool {

@@ -299,9 +299,7 @@ impl Judge<'_> {
                 format!("what a read of nil saw was not kept, and fits any value{given}")
             }
             (NilRead::Unknown, reads) => {
-                format!(
-                    "what a read of nil saw was not kept, and fits any value: so with {reads} reads{given}"
-                )
+                format!("{reads} reads of nil: what they saw was not kept, and fits any value{given}")
             }
         });
     }

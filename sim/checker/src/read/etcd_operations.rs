@@ -176,7 +176,7 @@ fn operation(id: OpId, line: Line, unknown: &[String]) -> Result<Operation, Stri
         Some(output) if output.err.is_some() => error = Some(told("an error", ErrorKind::Other)),
         Some(output) if !output.client_error.is_empty() => {
             outcome = Outcome::Fail;
-            error = Some(told(&output.client_error, ErrorKind::from_message(&output.client_error)));
+            error = Some(told(&output.client_error, refusal(&output.client_error)));
         }
         Some(output)
             if output.partial_response
@@ -364,6 +364,15 @@ fn response(op: &Op, output: Output) -> Result<OpResult, String> {
     })
 }
 
+/// What a certain refusal says. This dialect has no rules about which leases exist: etcd's model lets a put with any lease
+/// pass. So a refusal for a lease says nothing.
+fn refusal(message: &str) -> ErrorKind {
+    match ErrorKind::from_message(message) {
+        ErrorKind::LeaseNotFound | ErrorKind::LeaseExists => ErrorKind::Other,
+        kind => kind,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,6 +382,13 @@ mod tests {
     }
 
     const PUT: &str = r#"{"ClientId":2,"Input":{"Type":"txn","Txn":{"Conditions":[{"Key":"k","ExpectedRevision":3}],"OperationsOnSuccess":[{"Type":"put-operation","Put":{"Key":"k","Value":{"Value":"7"},"LeaseID":4}}],"OperationsOnFailure":[{"Type":"range-operation","Range":{"Start":"k"}}]}},"Call":10,"Output":{"Txn":{"Failure":true,"Results":[{"KVs":[{"Key":"k","Value":{"Hash":99},"ModRevision":2,"Version":1}],"Count":1}]},"Revision":6},"Return":20}"#;
+
+    #[test]
+    fn a_refusal_for_a_lease_says_nothing() {
+        let text = r#"{"ClientId":1,"Input":{"Type":"txn","Txn":{"OperationsOnSuccess":[{"Type":"put-operation","Put":{"Key":"a","Value":{"Value":"7"},"LeaseID":4}}]}},"Call":10,"Output":{"ClientError":"etcdserver: requested lease not found"},"Return":20}"#;
+        let operations = read_text(text).unwrap().operations;
+        assert_eq!((operations[0].outcome, operations[0].fact()), (Outcome::Fail, None));
+    }
 
     #[test]
     fn lines_become_operations() {

@@ -89,7 +89,7 @@ pub fn open_history(run_dir: &Path) -> Result<(StoredRun, RunHistory), Refusal> 
     let file = fs::File::open(&path).map_err(|error| unreadable(&path, &error))?;
     let name = path.display().to_string();
     let history = jsonl::read(BufReader::new(file), &name, &ReadLimits::default()).map_err(|error| {
-        let again = &stored.record.reproduce;
+        let again = make_again(&stored.record);
         Refusal::of(run_dir, format!("the run folder is damaged: {error}; make it again with `{again}`"))
     })?;
     Ok((stored, history))
@@ -142,24 +142,29 @@ pub fn open_scraped(run_dir: &Path) -> Result<Scraped, Refusal> {
     Scraped::parse(&text).map_err(|error| {
         Refusal::of(
             &path,
-            format!("the run folder is damaged: {error}; make it again with `{}`", record.reproduce),
+            format!("the run folder is damaged: {error}; make it again with `{}`", make_again(&record)),
         )
     })
 }
 
 /// Why a run folder lacks a file, and how to get it.
 pub(crate) fn lacks(run_dir: &Path, name: &str, record: &RunRecord) -> Refusal {
-    let (again, passed) = (&record.reproduce, !record.is_failure());
+    let again = make_again(record);
     // A run that keeps everything has a timeline.
-    let message = if passed && !run_dir.join("timeline.txt").exists() {
+    let message = if !record.is_failure() && !run_dir.join("timeline.txt").exists() {
         format!(
-            "the run folder has no {name}: a run that passed keeps run.json alone; make it whole with `{again} --keep all`"
+            "the run folder has no {name}: a run that passed keeps run.json alone; make it whole with `{again}`"
         )
     } else {
-        let keep = if passed { " --keep all" } else { "" };
-        format!("the run folder is damaged: {name} is missing; make it again with `{again}{keep}`")
+        format!("the run folder is damaged: {name} is missing; make it again with `{again}`")
     };
     Refusal::of(run_dir, message)
+}
+
+/// The command that makes the run folder again, whole.
+fn make_again(record: &RunRecord) -> String {
+    let keep = if record.is_failure() { "" } else { " --keep all" };
+    format!("{}{keep}", record.reproduce)
 }
 
 /// Reads `run.json` of a run folder.
