@@ -21,11 +21,13 @@ fn main() {
 
     let lock = root.join("Cargo.lock");
     let mut sources = Vec::new();
-    for part in ["store/core", "store/src", "store/proto", "sim/checker/src", "sim/src"] {
+    for part in ["store/core", "store/src", "store/proto", "sim/disk/src", "sim/checker/src", "sim/src"] {
         collect(&root.join(part), &mut sources);
         println!("cargo::rerun-if-changed={}", root.join(part).display());
     }
-    for file in ["Cargo.lock", "Cargo.toml", "store/Cargo.toml", "sim/Cargo.toml", "sim/checker/Cargo.toml"] {
+    let manifests =
+        ["Cargo.toml", "store/Cargo.toml", "sim/Cargo.toml", "sim/disk/Cargo.toml", "sim/checker/Cargo.toml"];
+    for file in ["Cargo.lock"].into_iter().chain(manifests) {
         sources.push(root.join(file));
         println!("cargo::rerun-if-changed={}", root.join(file).display());
     }

@@ -53,6 +53,25 @@ impl Chance {
 #[derive(Debug, Clone)]
 pub struct Stream(ChaCha8Rng);
 
+/// For models that draw from any generator (`squall_disk`).
+impl RngCore for Stream {
+    fn next_u32(&mut self) -> u32 {
+        self.0.next_u32()
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    fn fill_bytes(&mut self, buffer: &mut [u8]) {
+        self.0.fill_bytes(buffer);
+    }
+
+    fn try_fill_bytes(&mut self, buffer: &mut [u8]) -> Result<(), rand::Error> {
+        self.0.try_fill_bytes(buffer)
+    }
+}
+
 impl Stream {
     /// A number in `range`, which must not be empty.
     pub fn within(&mut self, range: Range<u64>) -> u64 {

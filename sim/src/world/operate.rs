@@ -110,7 +110,7 @@ impl World {
         if machine.status() == Status::Off {
             return PowerLoss::default();
         }
-        self.fault("power-off", node, None, unsynced.code());
+        self.fault("power-off", node, None, code_of(unsynced));
         machine.power_off(&self.shared, unsynced)
     }
 
@@ -371,5 +371,15 @@ impl World {
         for machine in machines {
             machine.kill_process(&self.shared);
         }
+    }
+}
+
+/// The number that the audit has for what a power failure makes of un-synced data.
+fn code_of(unsynced: Unsynced) -> u64 {
+    match unsynced {
+        Unsynced::Drawn => 0,
+        Unsynced::Lost => 1,
+        Unsynced::Torn => 2,
+        Unsynced::NamesLost => 3,
     }
 }

@@ -122,7 +122,7 @@ fn a_restore_founds_a_new_cluster_with_the_old_data() {
         let engines = Memory::new();
         let options = options(name);
         let restored = restore(&disk, &engines, &options).expect("restores");
-        disk.crash(7);
+        disk.lose_unsynced();
 
         let ids = ["m1", "m2", "m3"].map(|name| member_id(&[format!("http://{name}:2380")], "new", None));
         assert_eq!(restored.member_id, member_id(&[format!("http://{name}:2380")], "new", None));
@@ -372,7 +372,7 @@ impl Survivor {
         }
         let (mut wal, mut replayed) = block_on(Wal::open(files.clone(), dir, SEGMENT_BYTES)).expect("opens");
         let forced = block_on(force_new_cluster(&mut wal, &mut replayed, &self.state))?;
-        self.disk.crash(1);
+        self.disk.lose_unsynced();
         let (_, reopened) = block_on(Wal::open(files, dir, SEGMENT_BYTES)).expect("opens");
         assert_eq!(reopened, replayed, "what the member starts with is what is on the disk");
         assert_eq!(replayed.metadata, metadata, "ids don't change");

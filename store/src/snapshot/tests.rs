@@ -165,6 +165,6 @@ fn a_stream_is_received_whole_or_not_at_all() {
     assert!(!block_on(disk.exists(path)).expect("exists"), "half a stream got the name");
     let received = receive(&disk, &chunks).expect("whole");
     assert!(received == (META, rows));
-    disk.crash(0);
+    disk.lose_unsynced();
     assert!(block_on(read_file(&disk, path, Check::Checksum)).expect("durable") == received);
 }

@@ -1,17 +1,13 @@
-//! A disk in memory that can lose power. It then does the worst that the `Files` contract allows.
+//! A disk in memory that can lose power, for the store's tests: the model of `squall-disk` behind the `Files` seam.
 //!
-//! Each file has a durable content and a pending one; each folder durable and pending names. At a crash each sector
-//! of a file keeps its durable or its pending content, and the file any length between the two; each name keeps its
-//! durable or its pending state. A seeded generator decides, so a failing case repeats.
-//!
-//! The simulated world has a disk too (`sim/src/world/disk`), with the same contract. They are separate, because the
-//! store must not depend on the harness. The store's tests also need a disk without time and runtime: every
-//! operation is ready at once, and power can be lost at each operation in turn. On the world's disk each operation
-//! takes time, and stalls, errors and random damage come on top. One conformance suite (`seam::conformance::files`)
-//! holds both to the contract.
+//! Every operation is done at once, without time and runtime, and power can be lost at each operation in turn. What
+//! a crash makes of data that was not synced, the model says; its random generator is seeded, so a failing case
+//! repeats. The simulated world's disks are the same model with time and faults (`sim/src/world/disk`). One
+//! conformance suite (`seam::conformance::files`) holds both to the contract.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
+    convert::Infallible,
     io,
     path::{Path, PathBuf},
     pin::pin,
@@ -22,11 +18,19 @@ use std::{
 use bytes::Bytes;
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use squall_disk::{Content, Ino, Unsynced};
 
 use crate::{
     seam::{BoxFuture, DirLock, File, Files},
     wal::record::SECTOR_BYTES,
 };
+
+const _: () =
+    assert!(SECTOR_BYTES == squall_disk::SECTOR, "the log must expect the tears that the disk makes");
+
+/// A disk without engines.
+type Tree = squall_disk::Tree<Infallible>;
+type Inode = squall_disk::Inode<Infallible>;
 
 /// Drives a future over this disk, which never waits.
 pub fn block_on<F: Future>(future: F) -> F::Output {
@@ -36,17 +40,12 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct CrashDisk(Arc<Mutex<Disk>>);
 
 #[derive(Default)]
 struct Disk {
-    /// Maps names to contents, as a process sees them.
-    names: BTreeMap<PathBuf, usize>,
-    /// Maps names to contents, as they are durable.
-    durable_names: BTreeMap<PathBuf, usize>,
-    dirs: BTreeMap<PathBuf, Folder>,
-    contents: Vec<Content>,
+    tree: Tree,
     locks: BTreeSet<PathBuf>,
     /// How many operations have changed the disk so far, and at which of them power is lost.
     operations: u64,
@@ -55,24 +54,9 @@ struct Disk {
     dead: bool,
 }
 
-/// A folder's name.
-#[derive(Default, Clone)]
-struct Folder {
-    durable: bool,
-    /// Its durable name, if a rename has not been synced.
-    was: Option<PathBuf>,
-}
-
-#[derive(Default, Clone)]
-struct Content {
-    pending: Vec<u8>,
-    durable: Vec<u8>,
-}
-
 impl CrashDisk {
     pub fn new() -> Self {
-        let root = (PathBuf::from("/"), Folder { durable: true, was: None });
-        Self(Arc::new(Mutex::new(Disk { dirs: BTreeMap::from([root]), ..Disk::default() })))
+        Self::default()
     }
 
     /// Loses power during the changing operation that follows `operations` others. That operation still takes
@@ -85,53 +69,41 @@ impl CrashDisk {
     /// Power comes back: for every unsynced change it is decided whether it survives.
     pub fn crash(&self, seed: u64) {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
+        // The extremes come up often.
+        let unsynced = match random.gen_range(0..8) {
+            0 => Unsynced::Lost,
+            1 => Unsynced::Torn,
+            2 => Unsynced::NamesLost,
+            _ => Unsynced::Drawn,
+        };
         let mut disk = self.disk();
-        let disk = &mut *disk;
-        // Each crash has one style, so that the extremes come up often: all dropped, all kept, or mixed.
-        let keep = [0.0, 0.5, 0.9, 1.0][random.gen_range(0..4)];
-        for content in &mut disk.contents {
-            content.lose_power(&mut random, keep);
+        // The seam promises no order of names, while a crash of the model keeps them in order.
+        if unsynced == Unsynced::Drawn && random.gen_bool(0.5) {
+            disk.tree.sync_some(|| random.gen_bool(0.5));
         }
-        let mut names = disk.durable_names.clone();
-        let changed: Vec<PathBuf> = disk
-            .names
-            .keys()
-            .chain(disk.durable_names.keys())
-            .filter(|path| disk.names.get(*path) != disk.durable_names.get(*path))
-            .cloned()
-            .collect();
-        for path in changed {
-            if random.gen_bool(keep) {
-                match disk.names.get(&path) {
-                    Some(id) => names.insert(path, *id),
-                    None => names.remove(&path),
-                };
-            }
-        }
-        disk.durable_names = names.clone();
-        disk.names = names;
-        disk.lose_folders(&mut random, keep);
-        disk.power_fails_at = None;
-        disk.dead = false;
+        crash(&mut disk.tree, unsynced, &mut random);
+        disk.power_is_back();
     }
 
-    /// Power comes back: every unsynced change is lost. Nothing is random.
+    /// Power comes back: every unsynced change is lost.
     pub fn lose_unsynced(&self) {
         let mut disk = self.disk();
-        let durable = disk.durable();
-        *disk = durable;
+        // Nothing is kept, whatever the generator gives.
+        crash(&mut disk.tree, Unsynced::Lost, &mut ChaCha8Rng::seed_from_u64(0));
+        disk.power_is_back();
     }
 
     /// A copy of this disk as it would be if power were lost now and everything unsynced were lost.
     pub fn durable_copy(&self) -> CrashDisk {
-        CrashDisk(Arc::new(Mutex::new(self.disk().durable())))
+        let tree = self.disk().tree.clone();
+        let copy = CrashDisk(Arc::new(Mutex::new(Disk { tree, ..Disk::default() })));
+        copy.lose_unsynced();
+        copy
     }
 
     /// The process dies and power stays on: nothing is lost, and nothing becomes durable.
     pub fn kill(&self) {
-        let mut disk = self.disk();
-        disk.power_fails_at = None;
-        disk.dead = false;
+        self.disk().power_is_back();
     }
 
     /// Flips one bit, durably.
@@ -142,9 +114,10 @@ impl CrashDisk {
     /// Damages a file's durable content, unnoticed by the store.
     pub fn damage(&self, path: &Path, how: impl FnOnce(&mut Vec<u8>)) {
         let mut disk = self.disk();
-        let id = disk.names[path];
-        how(&mut disk.contents[id].pending);
-        disk.contents[id].durable = disk.contents[id].pending.clone();
+        let (ino, content) = disk.tree.file(path).expect("the file is there");
+        let mut bytes = content.read(0, content.len()).to_vec();
+        how(&mut bytes);
+        *disk.content(ino).expect("it was just there") = Content::durable(bytes);
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -166,92 +139,33 @@ impl CrashDisk {
         }
         result
     }
+
+    fn handle(&self, ino: Ino) -> Box<dyn File> {
+        self.disk().tree.hold(ino);
+        Box::new(Handle { disk: self.clone(), ino })
+    }
 }
 
 impl Disk {
-    /// The durable content.
-    fn durable(&self) -> Disk {
-        let settle = |content: &Content| Content { pending: content.durable.clone(), ..content.clone() };
-        let mut disk = Disk {
-            names: self.durable_names.clone(),
-            durable_names: self.durable_names.clone(),
-            dirs: self.dirs.iter().map(|(path, folder)| (path.clone(), folder.clone())).collect(),
-            contents: self.contents.iter().map(settle).collect(),
-            ..Disk::default()
-        };
-        // With `keep` 0 nothing is kept, whatever the generator gives.
-        disk.lose_folders(&mut ChaCha8Rng::seed_from_u64(0), 0.0);
-        disk
+    fn power_is_back(&mut self) {
+        self.power_fails_at = None;
+        self.dead = false;
     }
 
-    /// Moves everything below the folder `from` to below `to`.
-    fn move_below(&mut self, from: &Path, to: &Path) {
-        let moved = |path: PathBuf| path.strip_prefix(from).map_or(path.clone(), |rest| to.join(rest));
-        self.dirs =
-            std::mem::take(&mut self.dirs).into_iter().map(|(path, dir)| (moved(path), dir)).collect();
-        self.names =
-            std::mem::take(&mut self.names).into_iter().map(|(path, id)| (moved(path), id)).collect();
-        let durable = std::mem::take(&mut self.durable_names);
-        self.durable_names = durable.into_iter().map(|(path, id)| (moved(path), id)).collect();
-    }
-
-    /// Decides about folders whose names were not synced: such a folder is lost with everything below it, gets its
-    /// old name back, or is kept.
-    fn lose_folders(&mut self, random: &mut ChaCha8Rng, keep: f64) {
-        let unsynced: Vec<PathBuf> =
-            self.dirs.iter().filter(|(_, folder)| !folder.durable).map(|(path, _)| path.clone()).collect();
-        for path in unsynced {
-            // It may be lost with its parent.
-            let Some(folder) = self.dirs.get_mut(&path) else { continue };
-            folder.durable = true;
-            let was = folder.was.take();
-            if random.gen_bool(keep) {
-                continue;
-            }
-            match was {
-                Some(was) => {
-                    let folder = self.dirs.remove(&path).expect("it was there");
-                    self.move_below(&path, &was);
-                    self.dirs.insert(was, folder);
-                }
-                None => {
-                    self.dirs.retain(|other, _| !other.starts_with(&path));
-                    self.names.retain(|other, _| !other.starts_with(&path));
-                    self.durable_names.retain(|other, _| !other.starts_with(&path));
-                }
-            }
+    fn content(&mut self, ino: Ino) -> io::Result<&mut Content> {
+        match self.tree.inode_mut(ino) {
+            Some(Inode::File(content)) => Ok(content),
+            _ => Err(io::Error::new(io::ErrorKind::NotFound, "a crash took the file")),
         }
     }
 }
 
-impl Content {
-    fn lose_power(&mut self, random: &mut ChaCha8Rng, keep: f64) {
-        if self.pending == self.durable {
-            return;
+fn crash(tree: &mut Tree, unsynced: Unsynced, random: &mut ChaCha8Rng) {
+    tree.crash(unsynced, random, |random, inode| {
+        if let Inode::File(content) = inode {
+            content.crash(unsynced, random);
         }
-        let (short, long) =
-            (self.pending.len().min(self.durable.len()), self.pending.len().max(self.durable.len()));
-        let length = match random.gen_range(0..3) {
-            0 => self.durable.len(),
-            1 => self.pending.len(),
-            _ => random.gen_range(short..=long),
-        };
-        let mut after = self.durable.clone();
-        after.resize(length, 0);
-        for (sector, bytes) in after.chunks_mut(SECTOR_BYTES).enumerate() {
-            let from = sector * SECTOR_BYTES;
-            let to = (from + bytes.len()).min(self.pending.len());
-            if from < to && random.gen_bool(keep) {
-                bytes[..to - from].copy_from_slice(&self.pending[from..to]);
-            }
-        }
-        self.durable.clone_from(&after);
-        self.pending = after;
-    }
-}
-
-fn not_found(path: &Path) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, path.display().to_string())
+    });
 }
 
 fn ready<'a, T: Send + 'a>(value: io::Result<T>) -> BoxFuture<'a, io::Result<T>> {
@@ -260,107 +174,48 @@ fn ready<'a, T: Send + 'a>(value: io::Result<T>) -> BoxFuture<'a, io::Result<T>>
 
 impl Files for CrashDisk {
     fn create<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>> {
-        ready(self.change(|disk| {
-            if disk.names.contains_key(path) {
-                return Err(io::ErrorKind::AlreadyExists.into());
-            }
-            if !path.parent().is_some_and(|dir| disk.dirs.contains_key(dir)) {
-                return Err(not_found(path));
-            }
-            let id = disk.contents.len();
-            disk.contents.push(Content::default());
-            disk.names.insert(path.to_owned(), id);
-            let file: Box<dyn File> = Box::new(Handle { disk: self.clone(), id });
-            Ok(file)
-        }))
+        let made = self.change(|disk| disk.tree.add(path, Inode::File(Content::default())));
+        ready(made.map(|ino| self.handle(ino)))
     }
 
     fn open<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>> {
-        let id = self.disk().names.get(path).copied();
-        ready(match id {
-            Some(id) => {
-                let file: Box<dyn File> = Box::new(Handle { disk: self.clone(), id });
-                Ok(file)
-            }
-            None => Err(not_found(path)),
-        })
+        let found = self.disk().tree.file(path).map(|(ino, _)| ino);
+        ready(found.map(|ino| self.handle(ino)))
     }
 
     fn read<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Bytes>> {
-        let disk = self.disk();
-        let content = disk.names.get(path).map(|id| Bytes::from(disk.contents[*id].pending.clone()));
-        ready(content.ok_or_else(|| not_found(path)))
+        ready(self.disk().tree.file(path).map(|(_, content)| content.read(0, content.len())))
     }
 
     fn list<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<Vec<String>>> {
-        let disk = self.disk();
-        if !disk.dirs.contains_key(dir) {
-            return ready(Err(not_found(dir)));
-        }
-        let paths = disk.names.keys().chain(disk.dirs.keys());
-        let mut names: Vec<String> = paths
-            .filter(|path| path.parent() == Some(dir))
-            .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
-            .collect();
-        names.sort();
-        ready(Ok(names))
+        ready(self.disk().tree.list(dir))
     }
 
     fn exists<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<bool>> {
-        let disk = self.disk();
-        ready(Ok(disk.names.contains_key(path) || disk.dirs.contains_key(path)))
+        ready(Ok(self.disk().tree.find(path).is_some()))
     }
 
     fn create_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
-        ready(self.change(|disk| {
-            for dir in dir.ancestors() {
-                disk.dirs.entry(dir.to_owned()).or_default();
-            }
-            Ok(())
-        }))
+        ready(self.change(|disk| disk.tree.add_dirs(dir)))
     }
 
     fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, io::Result<()>> {
-        ready(self.change(|disk| {
-            if let Some(id) = disk.names.remove(from) {
-                disk.names.insert(to.to_owned(), id);
-                return Ok(());
-            }
-            let Some(folder) = disk.dirs.remove(from) else { return Err(not_found(from)) };
-            disk.move_below(from, to);
-            let was = folder.was.or(folder.durable.then(|| from.to_owned()));
-            disk.dirs.insert(to.to_owned(), Folder { durable: false, was });
-            Ok(())
-        }))
+        ready(self.change(|disk| disk.tree.rename(from, to)))
     }
 
     fn remove<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<()>> {
-        ready(self.change(|disk| disk.names.remove(path).map(drop).ok_or_else(|| not_found(path))))
+        ready(self.change(|disk| disk.tree.remove(path)))
     }
 
     fn remove_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
-        ready(self.change(|disk| {
-            if !disk.dirs.contains_key(dir) {
-                return Err(not_found(dir));
-            }
-            disk.dirs.retain(|known, _| !known.starts_with(dir));
-            disk.names.retain(|path, _| !path.starts_with(dir));
-            disk.durable_names.retain(|path, _| !path.starts_with(dir));
-            Ok(())
-        }))
+        ready(self.change(|disk| disk.tree.remove_all(dir)))
     }
 
     fn sync_dir<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
         ready(self.change(|disk| {
-            if !disk.dirs.contains_key(dir) {
-                return Err(not_found(dir));
-            }
-            disk.durable_names.retain(|path, _| path.parent() != Some(dir));
-            let here = disk.names.iter().filter(|(path, _)| path.parent() == Some(dir));
-            let here: Vec<(PathBuf, usize)> = here.map(|(path, id)| (path.clone(), *id)).collect();
-            disk.durable_names.extend(here);
-            for (_, folder) in disk.dirs.iter_mut().filter(|(path, _)| path.parent() == Some(dir)) {
-                *folder = Folder { durable: true, was: None };
+            disk.tree.list(dir)?;
+            if let Some(ino) = disk.tree.find(dir) {
+                disk.tree.sync_dir(ino);
             }
             Ok(())
         }))
@@ -388,42 +243,36 @@ impl Drop for Lock {
     }
 }
 
+/// An open file. It outlives its name, until a crash.
 struct Handle {
     disk: CrashDisk,
-    id: usize,
+    ino: Ino,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.disk.disk().tree.release(self.ino);
+    }
 }
 
 impl File for Handle {
     fn append(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
-        ready(self.disk.change(|disk| {
-            disk.contents[self.id].pending.extend_from_slice(&data);
-            Ok(())
-        }))
+        ready(self.disk.change(|disk| disk.content(self.ino).map(|content| content.append(&data))))
     }
 
     fn read_at(&mut self, offset: u64, len: usize) -> BoxFuture<'_, io::Result<Bytes>> {
-        let disk = self.disk.disk();
-        let content = &disk.contents[self.id].pending;
-        let from = (offset as usize).min(content.len());
-        ready(Ok(Bytes::copy_from_slice(&content[from..(from + len).min(content.len())])))
+        ready(self.disk.disk().content(self.ino).map(|content| content.read(offset as usize, len)))
     }
 
     fn sync(&mut self) -> BoxFuture<'_, io::Result<()>> {
-        ready(self.disk.change(|disk| {
-            let content = &mut disk.contents[self.id];
-            content.durable.clone_from(&content.pending);
-            Ok(())
-        }))
+        ready(self.disk.change(|disk| disk.content(self.ino).map(|content| content.settle(content.mark()))))
     }
 
     fn truncate(&mut self, len: u64) -> BoxFuture<'_, io::Result<()>> {
-        ready(self.disk.change(|disk| {
-            disk.contents[self.id].pending.truncate(len as usize);
-            Ok(())
-        }))
+        ready(self.disk.change(|disk| disk.content(self.ino).map(|content| content.truncate(len as usize))))
     }
 
     fn len(&self) -> u64 {
-        self.disk.disk().contents[self.id].pending.len() as u64
+        self.disk.disk().content(self.ino).map_or(0, |content| content.len() as u64)
     }
 }

@@ -10,12 +10,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use squall_disk::{Ino, Unsynced};
 
 use super::{
+    Inode,
     listing::{Listed, listing},
     pace::Pace,
-    state::{DiskWork, Figures, PowerLoss, Settings, State, Unsynced},
-    tree::{Ino, Inode},
+    state::{DiskWork, Figures, PowerLoss, Settings, State},
 };
 use crate::world::{
     audit::{DiskOp, Event},

@@ -7,13 +7,14 @@ use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use squall_core::Batch;
+use squall_disk::Ino;
 use squall_store::seam::{BoxFuture, Engine, EngineError, Engines, View};
 
 use super::{
+    Inode,
     device::{Access, Disk, Hold},
     rows::Rows,
     state::DiskWork,
-    tree::{Ino, Inode},
 };
 use crate::world::{audit::DiskOp, lock::Lock, node::Life, shared::Shared};
 

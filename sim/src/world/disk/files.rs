@@ -8,13 +8,13 @@
 use std::{io, path::Path, sync::Arc};
 
 use bytes::Bytes;
+use squall_disk::{Content, Ino};
 use squall_store::seam::{BoxFuture, DirLock, File, Files};
 
 use super::{
-    content::Content,
+    Inode, Tree,
     device::{Access, Disk, Hold},
     state::DiskWork,
-    tree::{Ino, Inode, Tree},
 };
 use crate::world::{audit::DiskOp, node::Life, shared::Shared};
 

@@ -1,8 +1,9 @@
 //! A listing of a disk at one instant, for people: names, sizes, and how much a crash could lose.
 
 use serde::Serialize;
+use squall_disk::{Ino, ROOT};
 
-use super::tree::{Ino, Inode, ROOT, Tree};
+use super::{Inode, Tree};
 
 /// A file or an engine on a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -6,11 +6,11 @@
 use std::{io, path::Path, time::Duration};
 
 use bytes::Bytes;
+use squall_disk::{Content, Ino};
 
 use super::{
-    content::Content,
+    Inode,
     state::{State, Synced},
-    tree::{Ino, Inode},
 };
 use crate::world::node::At;
 
@@ -195,10 +195,10 @@ fn place(at: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::world::{Chance, DiskSettings, disk::Unsynced};
+    use squall_disk::{ROOT, Unsynced};
 
-    const ROOT: Ino = 0;
+    use super::*;
+    use crate::world::{Chance, DiskSettings};
 
     fn disk() -> State {
         State::new(DiskSettings::default(), &Chance::root(1))

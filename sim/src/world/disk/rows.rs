@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use squall_core::{Batch, BatchOp, planted::planted};
+use squall_disk::{EngineContent, Unsynced};
 
-use super::Unsynced;
 use crate::world::chance::Stream;
 
 type Map = BTreeMap<Bytes, Bytes>;
@@ -42,12 +42,13 @@ pub(super) struct Rows {
     damage: Option<String>,
 }
 
-impl Rows {
-    /// A copy of the rows that a reader sees, all of it durable.
-    pub(super) fn copy(&self) -> Self {
+impl EngineContent for Rows {
+    fn copy(&self) -> Self {
         Self { live: self.live.clone(), damage: self.damage.clone(), ..Self::default() }
     }
+}
 
+impl Rows {
     pub(super) fn write(&mut self, batch: &Batch) {
         let again = self.replacing.is_some().then(|| batch.clone());
         self.pending.push_back(apply(&mut self.live, batch, again));

@@ -7,12 +7,9 @@ use std::{collections::BTreeSet, io, path::Path, sync::Arc, task::Waker, time::D
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use squall_disk::{Content, Ino, Unsynced};
 
-use super::{
-    content::Content,
-    pace::Pace,
-    tree::{Ino, Inode, Tree},
-};
+use super::{Inode, Tree, pace::Pace};
 use crate::world::{
     chance::{Chance, Stream},
     modifiers::{Bites, Holding, Modifier, Token},
@@ -33,32 +30,6 @@ pub struct Settings {
     pub work_base: Duration,
     /// The most that is added to `work_base`.
     pub work_jitter: Duration,
-}
-
-/// What a crash makes of data that was not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unsynced {
-    /// Chance decides: kept, dropped or torn, per file and per sector.
-    Drawn,
-    /// All of it is gone.
-    Lost,
-    /// The files are as long as they were, and chance decides for each sector whether it holds what was written. The
-    /// names are kept.
-    Torn,
-    /// The bytes of files are kept, and all names that were not synced are gone: created, renamed and removed files.
-    NamesLost,
-}
-
-impl Unsynced {
-    /// Its number in the audit.
-    pub(crate) fn code(self) -> u64 {
-        match self {
-            Unsynced::Drawn => 0,
-            Unsynced::Lost => 1,
-            Unsynced::Torn => 2,
-            Unsynced::NamesLost => 3,
-        }
-    }
 }
 
 /// The content of a whole disk at one instant. Cheap to clone.

@@ -1,8 +1,8 @@
 //! A file's bytes: what a reader sees, and what a crash would leave.
 //!
 //! The operations since the last sync are pending. They form a list, each with the data to undo it: writes at any
-//! offset, truncations with the bytes that they cut off, and extensions. (The store only appends and truncates; real
-//! servers, whose disks use this module too, write anywhere.)
+//! offset, truncations with the bytes that they cut off, and extensions. (The store only appends and truncates; other
+//! real servers, whose disks use this model too, write anywhere.)
 //!
 //! A crash decides two things, which a journaling file system without data journaling leaves open (ext4,
 //! `data=writeback`; FoundationDB's AsyncFileNonDurable). First, how many of the pending operations, in order, had
@@ -15,12 +15,12 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use rand::Rng;
 
-use super::Unsynced;
-use crate::world::chance::Stream;
+use crate::Unsynced;
 
 /// The size in bytes of a sector: the unit in which a disk writes.
-pub(super) const SECTOR: usize = 512;
+pub const SECTOR: usize = 512;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pending {
@@ -48,15 +48,18 @@ struct Extent {
 
 /// What a crash did to a file.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Damage {
-    pub(super) kept_sectors: u64,
-    pub(super) dropped_sectors: u64,
-    pub(super) torn_writes: u64,
+pub struct Damage {
+    /// Un-synced sectors that were kept.
+    pub kept_sectors: u64,
+    /// Un-synced sectors that were dropped.
+    pub dropped_sectors: u64,
+    /// Writes of which some sectors were kept and others dropped.
+    pub torn_writes: u64,
 }
 
 /// A file's bytes.
-#[derive(Debug, Default)]
-pub(super) struct Content {
+#[derive(Debug, Default, Clone)]
+pub struct Content {
     /// The stored bytes. Up to `len` zeros follow.
     bytes: Vec<u8>,
     len: usize,
@@ -69,26 +72,32 @@ pub(super) struct Content {
 
 impl Content {
     /// A file whose bytes are durable.
-    pub(super) fn durable(bytes: Vec<u8>) -> Self {
+    pub fn durable(bytes: Vec<u8>) -> Self {
         Self { len: bytes.len(), bytes, ..Self::default() }
     }
 
     /// A copy of the content that a reader sees, all of it durable.
-    pub(super) fn copy(&self) -> Self {
+    pub fn copy(&self) -> Self {
         Self { len: self.len, ..Self::durable(self.bytes.clone()) }
     }
 
-    pub(super) fn len(&self) -> usize {
+    /// The file's length in bytes.
+    pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether the file has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// How many bytes are stored, from the file's beginning.
-    pub(super) fn stored(&self) -> usize {
+    pub fn stored(&self) -> usize {
         self.bytes.len()
     }
 
     /// Up to `len` bytes from `offset`.
-    pub(super) fn read(&self, offset: usize, len: usize) -> Bytes {
+    pub fn read(&self, offset: usize, len: usize) -> Bytes {
         let from = offset.min(self.len);
         let to = from.saturating_add(len).min(self.len);
         let stored = &self.bytes[from.min(self.bytes.len())..to.min(self.bytes.len())];
@@ -101,13 +110,13 @@ impl Content {
         read.into()
     }
 
-    #[cfg(test)]
-    pub(super) fn append(&mut self, data: &[u8]) {
+    /// Writes at the end.
+    pub fn append(&mut self, data: &[u8]) {
         self.write(self.len, data);
     }
 
     /// Writes at any offset. A gap between the end and an offset beyond it becomes zeros.
-    pub(super) fn write(&mut self, at: usize, data: &[u8]) {
+    pub fn write(&mut self, at: usize, data: &[u8]) {
         if data.is_empty() {
             return;
         }
@@ -124,7 +133,7 @@ impl Content {
     }
 
     /// Truncates the file to `len` bytes. Does nothing if it is no longer than that.
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub fn truncate(&mut self, len: usize) {
         if len < self.len {
             let before = self.extent();
             let cut = self.bytes.split_off(len.min(before.stored));
@@ -134,7 +143,7 @@ impl Content {
     }
 
     /// Extends the file to `len` bytes. Does nothing if it is no shorter than that.
-    pub(super) fn extend(&mut self, len: usize) {
+    pub fn extend(&mut self, len: usize) {
         if len > self.len {
             self.pending.push(Pending { before: self.extent(), what: Op::Extend });
             self.len = len;
@@ -146,12 +155,12 @@ impl Content {
     }
 
     /// A mark for [`Self::settle`]: everything done so far.
-    pub(super) fn mark(&self) -> u64 {
+    pub fn mark(&self) -> u64 {
         self.settled + self.pending.len() as u64
     }
 
     /// How many bytes a sync has to write.
-    pub(super) fn unsynced(&self) -> usize {
+    pub fn unsynced(&self) -> usize {
         let written = self.pending.iter().filter_map(|op| match op.what {
             Op::Write { at, len, .. } => Some((at, at + len)),
             Op::Truncate { .. } | Op::Extend => None,
@@ -168,36 +177,36 @@ impl Content {
     }
 
     /// Makes everything before the mark durable.
-    pub(super) fn settle(&mut self, mark: u64) {
+    pub fn settle(&mut self, mark: u64) {
         let count = mark.saturating_sub(self.settled).min(self.pending.len() as u64);
         self.pending.drain(..count as usize);
         self.settled += count;
     }
 
     /// Records that a lying sync reported everything before the mark as durable. It is not.
-    pub(super) fn promise(&mut self, mark: u64) {
+    pub fn promise(&mut self, mark: u64) {
         self.promised = self.promised.max(mark);
     }
 
     /// Whether a lying sync reported something as durable that is not.
-    pub(super) fn has_lied(&self) -> bool {
+    pub fn has_lied(&self) -> bool {
         self.promised > self.settled
     }
 
     /// Makes durable what lying syncs reported as durable.
-    pub(super) fn make_lies_durable(&mut self) {
+    pub fn make_lies_durable(&mut self) {
         self.settle(self.promised);
     }
 
     /// Flips one bit of the stored content, durably.
-    pub(super) fn flip(&mut self, byte: usize, bit: u32) {
+    pub fn flip(&mut self, byte: usize, bit: u32) {
         if let Some(byte) = self.bytes.get_mut(byte) {
             *byte ^= 1 << bit;
         }
     }
 
     /// Truncates the file, durably.
-    pub(super) fn cut(&mut self, len: usize) {
+    pub fn cut(&mut self, len: usize) {
         self.settle(self.mark());
         self.bytes.truncate(len);
         self.len = self.len.min(len);
@@ -237,7 +246,7 @@ impl Content {
     }
 
     /// Applies a crash of the machine. What survives is drawn, as `unsynced` says.
-    pub(super) fn crash(&mut self, unsynced: Unsynced, chance: &mut Stream) -> Damage {
+    pub fn crash<R: Rng>(&mut self, unsynced: Unsynced, chance: &mut R) -> Damage {
         let mut damage = Damage::default();
         if self.pending.is_empty() {
             return damage;
@@ -248,11 +257,11 @@ impl Content {
         let keep = match unsynced {
             Unsynced::Lost => 0,
             Unsynced::Torn | Unsynced::NamesLost => count,
-            Unsynced::Drawn if chance.happens(0.5) => count,
-            Unsynced::Drawn => chance.within(0..count as u64 + 1) as usize,
+            Unsynced::Drawn if chance.gen_bool(0.5) => count,
+            Unsynced::Drawn => chance.gen_range(0..count as u64 + 1) as usize,
         };
         let (mut new, len) = self.image(keep);
-        let fate = match (unsynced, chance.within(0..10)) {
+        let fate = match (unsynced, chance.gen_range(0..10_u64)) {
             (Unsynced::Torn, _) => None,
             (Unsynced::NamesLost, _) | (_, 0..2) => Some(true),
             (_, 2..4) => Some(false),
@@ -260,7 +269,7 @@ impl Content {
         };
         let mut dropped = BTreeSet::new();
         for sector in self.touched(keep, new.len()) {
-            if fate.unwrap_or_else(|| chance.happens(0.5)) {
+            if fate.unwrap_or_else(|| chance.gen_bool(0.5)) {
                 damage.kept_sectors += 1;
                 continue;
             }
@@ -304,12 +313,14 @@ impl Content {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
-    use crate::world::chance::Chance;
 
     fn crash(make: impl Fn() -> Content, seed: u64) -> (Vec<u8>, Damage) {
         let mut content = make();
-        let damage = content.crash(Unsynced::Drawn, &mut Chance::root(seed).stream());
+        let damage = content.crash(Unsynced::Drawn, &mut ChaCha8Rng::seed_from_u64(seed));
         (content.bytes, damage)
     }
 
@@ -406,7 +417,7 @@ mod tests {
         for seed in 0..400 {
             let mut content = make();
             assert_eq!(content.unsynced(), 1_000 + 512, "seed {seed}");
-            let damage = content.crash(Unsynced::Drawn, &mut Chance::root(seed).stream());
+            let damage = content.crash(Unsynced::Drawn, &mut ChaCha8Rng::seed_from_u64(seed));
             let read = content.read(0, usize::MAX);
             assert_eq!(read.len(), content.len());
             lengths.insert(content.len());
@@ -431,12 +442,12 @@ mod tests {
     #[test]
     fn whatever_is_done_to_a_file_can_be_undone() {
         for seed in 0..300 {
-            let mut chance = Chance::root(seed).stream();
+            let mut chance = ChaCha8Rng::seed_from_u64(seed);
             let (mut content, mut model) = (Content::default(), Vec::new());
             let mut states = vec![model.clone()];
             for step in 1..30_u8 {
-                let at = chance.within(0..3_000) as usize;
-                match chance.within(0..4) {
+                let at = chance.gen_range(0..3_000_usize);
+                match chance.gen_range(0..4) {
                     0 => {
                         content.truncate(at);
                         model.truncate(at);

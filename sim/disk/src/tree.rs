@@ -11,32 +11,53 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
     io,
-    path::{Component, Path},
+    path::{Component, Path, PathBuf},
 };
 
-use super::{Unsynced, content::Content, rows::Rows};
-use crate::world::chance::Stream;
+use rand::Rng;
+
+use crate::{Content, Unsynced};
 
 /// The inode number of a file, directory or engine.
-pub(crate) type Ino = u64;
+pub type Ino = u64;
 
-pub(super) const ROOT: Ino = 0;
+/// The root directory's inode number.
+pub const ROOT: Ino = 0;
 
-/// The object that an entry names.
-#[derive(Debug)]
-pub(super) enum Inode {
-    Dir {
-        live: BTreeMap<String, Ino>,
-        durable: BTreeMap<String, Ino>,
-    },
-    File(Content),
-    /// An engine looks like a directory without names.
-    Engine(Rows),
+/// What an engine's inode holds. The tree only copies it.
+pub trait EngineContent {
+    /// A copy of the content that a reader sees, all of it durable.
+    fn copy(&self) -> Self;
 }
 
-impl Inode {
-    pub(super) fn dir() -> Self {
+/// The content of a tree that has no engines.
+impl EngineContent for Infallible {
+    fn copy(&self) -> Self {
+        match *self {}
+    }
+}
+
+/// The object that an entry names.
+#[derive(Debug, Clone)]
+pub enum Inode<E> {
+    /// A directory.
+    Dir {
+        /// Its entries, as a reader sees them.
+        live: BTreeMap<String, Ino>,
+        /// Its entries, as they are durable.
+        durable: BTreeMap<String, Ino>,
+    },
+    /// A file.
+    File(Content),
+    /// An engine looks like a directory without names.
+    Engine(E),
+}
+
+impl<E> Inode<E> {
+    /// An empty directory.
+    pub fn dir() -> Self {
         Inode::Dir { live: BTreeMap::new(), durable: BTreeMap::new() }
     }
 }
@@ -45,10 +66,11 @@ impl Inode {
 #[derive(Debug, Clone)]
 struct Change(Vec<(Ino, String, Option<Ino>)>);
 
-/// The tree of a disk.
-#[derive(Debug)]
-pub(super) struct Tree {
-    inodes: BTreeMap<Ino, Inode>,
+/// The tree of a disk, whose engines hold an `E`. A clone has the same names and bytes durable and the same pending;
+/// [`Tree::copy`] makes all of them durable.
+#[derive(Debug, Clone)]
+pub struct Tree<E> {
+    inodes: BTreeMap<Ino, Inode<E>>,
     journal: Vec<Change>,
     next: Ino,
     /// How often each file is open in processes that may use it even after its name was removed. A crash does not
@@ -56,28 +78,37 @@ pub(super) struct Tree {
     held: BTreeMap<Ino, u64>,
 }
 
-impl Tree {
-    pub(super) fn new() -> Self {
+impl<E> Default for Tree<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E> Tree<E> {
+    /// An empty tree.
+    pub fn new() -> Self {
         let inodes = BTreeMap::from([(ROOT, Inode::dir())]);
         Self { inodes, journal: Vec::new(), next: 1, held: BTreeMap::new() }
     }
 
-    pub(super) fn inode(&self, ino: Ino) -> Option<&Inode> {
+    /// An inode.
+    pub fn inode(&self, ino: Ino) -> Option<&Inode<E>> {
         self.inodes.get(&ino)
     }
 
-    pub(super) fn inode_mut(&mut self, ino: Ino) -> Option<&mut Inode> {
+    /// An inode, to change it.
+    pub fn inode_mut(&mut self, ino: Ino) -> Option<&mut Inode<E>> {
         self.inodes.get_mut(&ino)
     }
 
     /// The inode that a path names.
-    pub(super) fn find(&self, path: &Path) -> Option<Ino> {
+    pub fn find(&self, path: &Path) -> Option<Ino> {
         let names = names(path).ok()?;
         names.iter().try_fold(ROOT, |dir, name| self.entries(dir)?.get(*name).copied())
     }
 
     /// The content of a file; `NotFound` if it does not exist.
-    pub(super) fn file(&self, path: &Path) -> io::Result<(Ino, &Content)> {
+    pub fn file(&self, path: &Path) -> io::Result<(Ino, &Content)> {
         let ino = self.find(path).ok_or_else(|| missing(path))?;
         match self.inode(ino) {
             Some(Inode::File(content)) => Ok((ino, content)),
@@ -86,7 +117,7 @@ impl Tree {
     }
 
     /// The names in a directory.
-    pub(super) fn list(&self, path: &Path) -> io::Result<Vec<String>> {
+    pub fn list(&self, path: &Path) -> io::Result<Vec<String>> {
         let ino = self.find(path).ok_or_else(|| missing(path))?;
         match self.inode(ino) {
             Some(Inode::Dir { live, .. }) => Ok(live.keys().cloned().collect()),
@@ -96,7 +127,7 @@ impl Tree {
     }
 
     /// Adds an inode under a path whose parent exists. `AlreadyExists` if the name is taken.
-    pub(super) fn add(&mut self, path: &Path, inode: Inode) -> io::Result<Ino> {
+    pub fn add(&mut self, path: &Path, inode: Inode<E>) -> io::Result<Ino> {
         let (dir, name) = self.parent(path)?;
         if self.entries(dir).is_some_and(|entries| entries.contains_key(&name)) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, path.display().to_string()));
@@ -105,7 +136,7 @@ impl Tree {
     }
 
     /// Adds an inode to a directory. `AlreadyExists` if the name is taken.
-    pub(super) fn add_to(&mut self, dir: Ino, name: &str, inode: Inode) -> io::Result<Ino> {
+    pub fn add_to(&mut self, dir: Ino, name: &str, inode: Inode<E>) -> io::Result<Ino> {
         if self.entries_of(dir)?.contains_key(name) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, name.to_owned()));
         }
@@ -117,8 +148,8 @@ impl Tree {
     }
 
     /// Adds the missing directories of a path.
-    pub(super) fn add_dirs(&mut self, path: &Path) -> io::Result<()> {
-        let mut at = std::path::PathBuf::new();
+    pub fn add_dirs(&mut self, path: &Path) -> io::Result<()> {
+        let mut at = PathBuf::new();
         for name in names(path)? {
             at.push(name);
             match self.find(&at).and_then(|ino| self.inode(ino)) {
@@ -134,7 +165,8 @@ impl Tree {
         Ok(())
     }
 
-    pub(super) fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+    /// Renames a file or directory.
+    pub fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         self.find(from).ok_or_else(|| missing(from))?;
         let (from_dir, from_name) = self.parent(from)?;
         let (to_dir, to_name) = self.parent(to)?;
@@ -142,7 +174,7 @@ impl Tree {
     }
 
     /// Moves an entry to another name or directory.
-    pub(super) fn rename_in(&mut self, from: (Ino, &str), to: (Ino, &str)) -> io::Result<()> {
+    pub fn rename_in(&mut self, from: (Ino, &str), to: (Ino, &str)) -> io::Result<()> {
         let moved = *self.entries_of(from.0)?.get(from.1).ok_or_else(|| missing(Path::new(from.1)))?;
         let replaced = self.entries_of(to.0)?.get(to.1).copied();
         if replaced == Some(moved) {
@@ -158,7 +190,7 @@ impl Tree {
     }
 
     /// Removes a file.
-    pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
+    pub fn remove(&mut self, path: &Path) -> io::Result<()> {
         let (dir, name) = self.parent(path)?;
         self.file(path)?;
         self.change(Change(vec![(dir, name, None)]));
@@ -166,7 +198,7 @@ impl Tree {
     }
 
     /// Removes an entry from a directory: a file's, or an empty directory's.
-    pub(super) fn remove_from(&mut self, dir: Ino, name: &str, is_dir: bool) -> io::Result<()> {
+    pub fn remove_from(&mut self, dir: Ino, name: &str, is_dir: bool) -> io::Result<()> {
         let ino = *self.entries_of(dir)?.get(name).ok_or_else(|| missing(Path::new(name)))?;
         let refused = match self.inode(ino) {
             Some(Inode::Dir { live, .. }) if is_dir && live.is_empty() => None,
@@ -183,7 +215,7 @@ impl Tree {
     }
 
     /// Removes a directory and its content, the leaves first. A crash in between may leave a part of it.
-    pub(super) fn remove_all(&mut self, path: &Path) -> io::Result<()> {
+    pub fn remove_all(&mut self, path: &Path) -> io::Result<()> {
         let ino = self.find(path).ok_or_else(|| missing(path))?;
         if let Some(Inode::File(_)) = self.inode(ino) {
             return Err(io::Error::new(io::ErrorKind::NotADirectory, path.display().to_string()));
@@ -202,18 +234,18 @@ impl Tree {
     }
 
     /// Makes a directory's entries durable.
-    pub(super) fn sync_dir(&mut self, dir: Ino) {
+    pub fn sync_dir(&mut self, dir: Ino) {
         self.settle(BTreeSet::from([dir]), &BTreeSet::new());
     }
 
     /// Makes the names of a file or directory durable, and those of the directories above it.
-    pub(super) fn sync_name(&mut self, ino: Ino) {
+    pub fn sync_name(&mut self, ino: Ino) {
         if self.journal.is_empty() {
             return;
         }
         let mut named = BTreeSet::from([ino]);
         loop {
-            let holds = |inode: &Inode| match inode {
+            let holds = |inode: &Inode<E>| match inode {
                 Inode::Dir { live, .. } => live.values().any(|ino| named.contains(ino)),
                 Inode::File(_) | Inode::Engine(_) => false,
             };
@@ -238,12 +270,33 @@ impl Tree {
                 dirs.extend(change.0.iter().map(|(dir, ..)| *dir));
             }
         }
+        self.settle_these(&settled);
+    }
+
+    /// Makes durable, in any order, each change for which `keep` is true, with the earlier ones of the same names that
+    /// it builds on. A journaling file system does not do so: its crash keeps a prefix. POSIX allows it, so a crash may
+    /// be made worse by this.
+    pub fn sync_some(&mut self, mut keep: impl FnMut() -> bool) {
+        let mut settled = vec![false; self.journal.len()];
+        let mut names = BTreeSet::new();
+        for (number, change) in self.journal.iter().enumerate().rev() {
+            let mut entries = change.0.iter().map(|(dir, name, _)| (*dir, name.as_str()));
+            if keep() || entries.any(|entry| names.contains(&entry)) {
+                settled[number] = true;
+                names.extend(change.0.iter().map(|(dir, name, _)| (*dir, name.as_str())));
+            }
+        }
+        self.settle_these(&settled);
+    }
+
+    /// Makes these changes of the journal durable.
+    fn settle_these(&mut self, settled: &[bool]) {
         if !settled.contains(&true) {
             return;
         }
         let journal = std::mem::take(&mut self.journal);
         for (change, settled) in journal.into_iter().zip(settled) {
-            if settled {
+            if *settled {
                 self.record(&change);
             } else {
                 self.journal.push(change);
@@ -253,12 +306,12 @@ impl Tree {
     }
 
     /// Keeps a file that a process has open, even without a name, until it is released as often as it was held.
-    pub(super) fn hold(&mut self, ino: Ino) {
+    pub fn hold(&mut self, ino: Ino) {
         *self.held.entry(ino).or_default() += 1;
     }
 
     /// Ends a hold.
-    pub(super) fn release(&mut self, ino: Ino) {
+    pub fn release(&mut self, ino: Ino) {
         let Some(holds) = self.held.get_mut(&ino) else { return };
         *holds -= 1;
         if *holds == 0 {
@@ -267,19 +320,13 @@ impl Tree {
         }
     }
 
-    /// Replaces everything with an image. Inode numbers are never reused: a kernel may remember them.
-    pub(super) fn put(&mut self, image: &Tree) {
-        let old = std::mem::replace(self, image.copy());
-        (self.next, self.held) = (self.next.max(old.next), old.held);
-    }
-
     /// Whether this directory has changes to sync.
-    pub(super) fn is_dirty(&self, dir: Ino) -> bool {
+    pub fn is_dirty(&self, dir: Ino) -> bool {
         self.journal.iter().any(|change| change.0.iter().any(|(changed, ..)| *changed == dir))
     }
 
     /// The total length of all files, in bytes.
-    pub(super) fn bytes(&self) -> u64 {
+    pub fn bytes(&self) -> u64 {
         let files = self.inodes.values().map(|inode| match inode {
             Inode::File(content) => content.len() as u64,
             Inode::Dir { .. } | Inode::Engine(_) => 0,
@@ -288,9 +335,9 @@ impl Tree {
     }
 
     /// All files and engines below a path, with their own paths, sorted.
-    pub(super) fn below(&self, path: &Path) -> Vec<(std::path::PathBuf, Ino)> {
+    pub fn below(&self, path: &Path) -> Vec<(PathBuf, Ino)> {
         let mut found = Vec::new();
-        let mut left: Vec<(std::path::PathBuf, Ino)> =
+        let mut left: Vec<(PathBuf, Ino)> =
             self.find(path).map(|ino| (path.to_owned(), ino)).into_iter().collect();
         while let Some((at, ino)) = left.pop() {
             match self.inode(ino) {
@@ -306,12 +353,12 @@ impl Tree {
     }
 
     /// All inodes.
-    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Inode> {
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Inode<E>> {
         self.inodes.values_mut()
     }
 
     /// Makes everything durable, entries and bytes: an operator's `sync`.
-    pub(super) fn sync_all(&mut self) {
+    pub fn sync_all(&mut self) {
         for change in std::mem::take(&mut self.journal) {
             self.record(&change);
         }
@@ -323,28 +370,12 @@ impl Tree {
         self.sweep();
     }
 
-    /// A copy of the tree that a reader sees, all of it durable.
-    pub(super) fn copy(&self) -> Self {
-        let inodes = self.inodes.iter().map(|(ino, inode)| {
-            let copy = match inode {
-                Inode::Dir { live, .. } => Inode::Dir { live: live.clone(), durable: live.clone() },
-                Inode::File(content) => Inode::File(content.copy()),
-                Inode::Engine(rows) => Inode::Engine(rows.copy()),
-            };
-            (*ino, copy)
-        });
-        let inodes = inodes.collect();
-        let mut tree = Self { inodes, journal: Vec::new(), next: self.next, held: BTreeMap::new() };
-        tree.sweep();
-        tree
-    }
-
     /// Applies a crash. Calls `visit` for each inode that is left, in order; returns how many changes were undone.
-    pub(super) fn crash(
+    pub fn crash<R: Rng>(
         &mut self,
         unsynced: Unsynced,
-        chance: &mut Stream,
-        mut visit: impl FnMut(&mut Stream, &mut Inode),
+        chance: &mut R,
+        mut visit: impl FnMut(&mut R, &mut Inode<E>),
     ) -> u64 {
         let journal = std::mem::take(&mut self.journal);
         let count = journal.len() as u64;
@@ -352,10 +383,10 @@ impl Tree {
             _ if count == 0 => 0,
             Unsynced::Lost | Unsynced::NamesLost => 0,
             Unsynced::Torn => count,
-            Unsynced::Drawn => match chance.within(0..3) {
+            Unsynced::Drawn => match chance.gen_range(0..3_u64) {
                 0 => count,
                 1 => 0,
-                _ => chance.within(0..count + 1),
+                _ => chance.gen_range(0..count + 1),
             },
         };
         for change in &journal[..keep as usize] {
@@ -376,7 +407,7 @@ impl Tree {
     }
 
     /// The entries of a directory.
-    pub(super) fn entries_of(&self, dir: Ino) -> io::Result<&BTreeMap<String, Ino>> {
+    pub fn entries_of(&self, dir: Ino) -> io::Result<&BTreeMap<String, Ino>> {
         self.entries(dir).ok_or_else(|| io::ErrorKind::NotADirectory.into())
     }
 
@@ -435,6 +466,30 @@ impl Tree {
             }
         }
         self.inodes.retain(|ino, _| named.contains(ino));
+    }
+}
+
+impl<E: EngineContent> Tree<E> {
+    /// A copy of the tree that a reader sees, all of it durable.
+    pub fn copy(&self) -> Self {
+        let inodes = self.inodes.iter().map(|(ino, inode)| {
+            let copy = match inode {
+                Inode::Dir { live, .. } => Inode::Dir { live: live.clone(), durable: live.clone() },
+                Inode::File(content) => Inode::File(content.copy()),
+                Inode::Engine(rows) => Inode::Engine(rows.copy()),
+            };
+            (*ino, copy)
+        });
+        let inodes = inodes.collect();
+        let mut tree = Self { inodes, journal: Vec::new(), next: self.next, held: BTreeMap::new() };
+        tree.sweep();
+        tree
+    }
+
+    /// Replaces everything with an image. Inode numbers are never reused: a kernel may remember them.
+    pub fn put(&mut self, image: &Self) {
+        let old = std::mem::replace(self, image.copy());
+        (self.next, self.held) = (self.next.max(old.next), old.held);
     }
 }
 

@@ -1,9 +1,13 @@
 //! Which names survive a crash.
 
-use super::*;
-use crate::world::chance::Chance;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
-fn file() -> Inode {
+use super::*;
+
+type Tree = super::Tree<Infallible>;
+
+fn file() -> Inode<Infallible> {
     Inode::File(Content::default())
 }
 
@@ -12,7 +16,7 @@ fn outcomes(make: impl Fn() -> Tree) -> BTreeSet<Vec<String>> {
     (0..60)
         .map(|seed| {
             let mut tree = make();
-            tree.crash(Unsynced::Drawn, &mut Chance::root(seed).stream(), |_, _| ());
+            tree.crash(Unsynced::Drawn, &mut ChaCha8Rng::seed_from_u64(seed), |_, _| ());
             paths(&tree, ROOT, "")
         })
         .collect()
@@ -46,6 +50,26 @@ fn unsynced_entries_survive_as_a_prefix() {
     };
     let expected = set_of(&[&["/d"], &["/d", "/d/1"], &["/d", "/d/1", "/d/2"], &["/d", "/d/2"]]);
     assert_eq!(outcomes(make), expected);
+}
+
+/// Of two files, one made and one renamed, each may survive without the other; a rename stays atomic and needs the
+/// file that it renames.
+#[test]
+fn entries_that_are_synced_in_any_order_take_along_what_they_build_on() {
+    let mut outcomes = BTreeSet::new();
+    for seed in 0..200 {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut tree = Tree::new();
+        tree.add(Path::new("/tmp"), file()).unwrap();
+        tree.add(Path::new("/other"), file()).unwrap();
+        tree.rename(Path::new("/tmp"), Path::new("/final")).unwrap();
+        tree.sync_some(|| random.gen_bool(0.5));
+        tree.crash(Unsynced::Lost, &mut random, |_, _| ());
+        outcomes.insert(paths(&tree, ROOT, ""));
+    }
+    let expected =
+        set_of(&[&[], &["/tmp"], &["/other"], &["/other", "/tmp"], &["/final"], &["/final", "/other"]]);
+    assert_eq!(outcomes, expected);
 }
 
 #[test]
