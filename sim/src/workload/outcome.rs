@@ -62,7 +62,12 @@ fn certainly_refused(status: &Status) -> bool {
         Code::ResourceExhausted => message == "etcdserver: too many requests" || too_large(message),
         // Refused before anything was proposed.
         Code::Unavailable => {
-            matches!(message, "etcdserver: no leader" | "etcdserver: unhealthy cluster")
+            matches!(
+                message,
+                "etcdserver: no leader"
+                    | "etcdserver: unhealthy cluster"
+                    | "etcdserver: rpc not supported for learner"
+            )
         }
         // These end the call, not the request, which may be in the log.
         Code::Cancelled | Code::DeadlineExceeded | Code::Aborted => false,
@@ -105,6 +110,7 @@ mod tests {
             (&put, Status::out_of_range("?"), Outcome::Info),
             (&put, Status::resource_exhausted("?"), Outcome::Info),
             (&put, Status::unavailable("etcdserver: no leader"), Outcome::Fail),
+            (&put, Status::unavailable("etcdserver: rpc not supported for learner"), Outcome::Fail),
             (&put, Status::unavailable("connection reset"), Outcome::Info),
             (&put, Status::unavailable("?"), Outcome::Info),
             (&put, Status::internal("a response without a header"), Outcome::Info),

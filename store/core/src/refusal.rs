@@ -139,8 +139,8 @@ refusals! {
     Unhealthy, Unavailable, "etcdserver: unhealthy cluster";
     /// The members' data differ.
     Corrupt, DataLoss, "etcdserver: corrupt cluster";
-    /// A learner does not serve this.
-    NotSupportedForLearner, FailedPrecondition, "etcdserver: rpc not supported for learner";
+    /// A learner does not serve this. Clients ask another member then. (FailedPrecondition from etcd 3.6 on.)
+    NotSupportedForLearner, Unavailable, "etcdserver: rpc not supported for learner";
     /// The leadership cannot go to that member.
     BadLeaderTransferee, FailedPrecondition, "etcdserver: bad leader transferee";
     /// Auth cannot be turned on without a user `root`.

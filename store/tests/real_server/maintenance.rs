@@ -106,6 +106,11 @@ fn a_learner_joins_serves_little_and_is_promoted() {
         let said = at_learner.fails(refused);
         assert!(said.contains("etcdserver: rpc not supported for learner"), "{refused:?}: {said}");
     }
+    // A client that has other endpoints too asks them, as with etcd.
+    let anywhere = Etcdctl::find(&[&two, &one]).expect("found above");
+    for _ in 0..8 {
+        assert_eq!(anywhere.ok(&["get", "k7"]), "k7\nv\n");
+    }
     // It stays a learner after a restart.
     let [first] = running;
     first.kill();
