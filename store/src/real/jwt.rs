@@ -37,11 +37,29 @@ pub struct Jwt {
     reads: DecodingKey,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Claims {
     username: String,
     revision: u64,
     exp: u64,
+}
+
+/// The claims that count in a token, which another may have signed. Times may have fractions of a second (RFC 7519).
+#[derive(Deserialize)]
+struct Read {
+    username: String,
+    revision: u64,
+    exp: f64,
+    nbf: Option<f64>,
+    iat: Option<f64>,
+}
+
+impl Read {
+    /// As in etcd, a token is not valid before `nbf`, nor before it was issued.
+    fn is_valid(&self, now: Duration) -> bool {
+        let now = now.as_secs_f64();
+        now < self.exp && [self.nbf, self.iat].into_iter().flatten().all(|from| from.floor() <= now)
+    }
 }
 
 impl Jwt {
@@ -146,12 +164,13 @@ impl SignedTokens for Jwt {
 
     fn read(&self, token: &str, now: Duration) -> Option<(String, u64)> {
         let mut validation = Validation::new(self.algorithm);
-        // Expiry is checked with the clock seam's time. The claim must be there, since it is a field.
+        // Times are checked with the clock seam's time. `exp` must be there, since it is a field (etcd takes a token
+        // without it, which never expires).
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.reads, &validation).ok()?.claims;
-        (now.as_secs() < claims.exp).then_some((claims.username, claims.revision))
+        let read = jsonwebtoken::decode::<Read>(token, &self.reads, &validation).ok()?.claims;
+        read.is_valid(now).then_some((read.username, read.revision))
     }
 }
 

@@ -1,8 +1,15 @@
 //! Signed tokens: squalld and etcd accept each other's. The keys in `keys/` were made for these tests and protect
 //! nothing.
 
-use std::{path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Value, json};
 use squall_store::proto::etcdserverpb::{
     AuthRoleAddRequest, AuthUserAddRequest, AuthenticateRequest, PutRequest, RangeRequest,
     auth_client::AuthClient, kv_client::KvClient,
@@ -112,6 +119,35 @@ async fn a_token_ends_and_a_public_key_alone_makes_none() {
         let refused = refusal(auth.authenticate(request).await);
         let expected = (Code::Unknown, "auth: token signing attempted with verify-only key".to_owned());
         assert_eq!(refused, expected, "{}", subject.name);
+    }
+}
+
+/// Tokens that another program has signed, with times as in RFC 7519.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_counts_within_its_times_as_in_etcd() {
+    let flags =
+        [&format!("--auth-token=jwt,sign-method=HS256,priv-key={}", key("ec.pem")), "--bcrypt-cost=4"];
+    let secret = EncodingKey::from_secret(&fs::read(key("ec.pem")).expect("a key"));
+    for subject in [Subject::etcd(&flags), Some(Subject::squalld(&flags))].into_iter().flatten() {
+        let (_, ann) = Client::of(&subject).with_users().await;
+        let own = ann.token.as_deref().and_then(|token| token.split('.').nth(1)).expect("claims");
+        let own: Value =
+            serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(own).expect("base64")).expect("JSON");
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+        for (times, is_valid) in [
+            (json!({}), true),
+            (json!({"exp": now as f64 + 50.5}), true),
+            (json!({"nbf": now - 5, "iat": now as f64 - 4.5}), true),
+            (json!({"exp": now - 5}), false),
+            (json!({"nbf": now + 50}), false),
+            (json!({"iat": now + 50}), false),
+        ] {
+            let mut claims = own.clone();
+            claims.as_object_mut().expect("an object").extend(times.as_object().expect("an object").clone());
+            let token = jsonwebtoken::encode(&Header::default(), &claims, &secret).expect("a token");
+            let got = get(&Client { token: Some(token), ..ann.clone() }, "a/1").await;
+            assert_eq!(got.is_ok(), is_valid, "{} and {times}: {got:?}", subject.name);
+        }
     }
 }
 
