@@ -1,7 +1,19 @@
 //! etcdctl over TLS: the clients that squalld and etcd 3.5.1 serve and refuse with the same flags, and the lines in the
 //! log.
 
-use std::fs;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use rustls::{
+    AlertDescription, ClientConfig, ClientConnection, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
 
 use super::pki::{Authority, Pair, Wanted, client, for_clients, texts};
 use crate::harness::{Etcd, Etcdctl, Member, folder};
@@ -100,6 +112,36 @@ fn a_certificate_must_be_valid_for_the_allowed_name() {
     assert_eq!(etcdctl.with(client(&authority, Some(&app))).ok(&["put", "k", "v"]), "OK\n");
     etcdctl.with(client(&authority, Some(&good))).fails(&["get", "k", "--command-timeout=2s"]);
     running.wait_log("not valid for app.example");
+}
+
+/// With TLS 1.3 a caller without a certificate learns of the refusal only after it has sent its request. The refused
+/// request must not reset the connection, or the caller would read that instead of the reason.
+#[test]
+fn a_refused_caller_reads_why() {
+    let folder = folder();
+    let authority = Authority::new(folder.path(), "ca");
+    let own = authority.issue("server", Wanted::default());
+    let member = secure(folder.path(), "m1");
+    let _running = member.start_alone(&texts(&for_clients(&authority, &own)));
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(&authority.file).expect("PEM")).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = Arc::new(config.expect("versions").with_root_certificates(roots).with_no_client_auth());
+    let name = "127.0.0.1".try_into().expect("a name");
+    let mut caller = ClientConnection::new(config, name).expect("a caller");
+    let mut socket = TcpStream::connect(member.client_address()).expect("a connection");
+    while caller.is_handshaking() {
+        caller.complete_io(&mut socket).expect("a handshake");
+    }
+    for part in ["GET /health HTTP/1.1\r\n", "Host: x\r\n", "\r\n"] {
+        thread::sleep(Duration::from_millis(100));
+        caller.writer().write_all(part.as_bytes()).expect("buffered");
+        caller.write_tls(&mut socket).unwrap_or_else(|error| panic!("{part:?}: {error}"));
+    }
+    let read = rustls::Stream::new(&mut caller, &mut socket).read(&mut [0; 100]).expect_err("refused");
+    let said = read.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    assert_eq!(said, Some(&rustls::Error::AlertReceived(AlertDescription::CertificateRequired)), "{read}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use rustls::{pki_types::CertificateDer, server::Acceptor};
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{self as tokio_io, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::spawn_blocking,
     time::timeout,
 };
@@ -16,6 +16,11 @@ use super::{TlsOptions, certificate, explain::explain};
 /// socket.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long a refused caller may still send, and how much. If its bytes met a closed socket, the system would reset the
+/// connection, and the caller would see that instead of the alert that says why.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: u64 = 64 * 1024;
+
 /// A connection after its handshake.
 pub(in crate::real::net) struct Accepted<S> {
     pub stream: TlsStream<S>,
@@ -24,12 +29,14 @@ pub(in crate::real::net) struct Accepted<S> {
 }
 
 /// Why there is no connection.
-struct Rejected {
+struct Rejected<S> {
     /// The server name that the caller asked for, if it got that far.
     server_name: String,
     why: String,
     /// Whether the caller went away without sending anything, as a probe of the port does.
     silent: bool,
+    /// The socket of a caller that was told why.
+    told: Option<S>,
 }
 
 /// Makes the TLS handshake. If it fails, logs the reason.
@@ -48,7 +55,7 @@ where
         Ok(Err(rejected)) => rejected,
         Err(_) => {
             let why = format!("no handshake within {HANDSHAKE:?}");
-            Rejected { server_name, why, silent: false }
+            Rejected { server_name, why, silent: false, told: None }
         }
     };
     let from = from.map_or_else(|| "a Unix socket".into(), |from| from.to_string());
@@ -58,7 +65,19 @@ where
         let server_name = rejected.server_name;
         tracing::warn!(from, server_name, error = rejected.why, "rejected connection");
     }
+    if let Some(told) = rejected.told {
+        _ = timeout(LINGER, linger(told)).await;
+    }
     None
+}
+
+/// Ends a connection in one direction, and reads what the caller still sends until it has read its alert and closes.
+async fn linger<S>(mut stream: S) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.shutdown().await?;
+    tokio_io::copy(&mut stream.take(LINGER_BYTES), &mut tokio_io::sink()).await.map(drop)
 }
 
 async fn handshake<S>(
@@ -66,7 +85,7 @@ async fn handshake<S>(
     stream: S,
     from: Option<IpAddr>,
     server_name: &mut String,
-) -> Result<Accepted<S>, Rejected>
+) -> Result<Accepted<S>, Rejected<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -75,21 +94,24 @@ where
         server_name: String::new(),
         silent: error.kind() == io::ErrorKind::UnexpectedEof,
         why: explain(&error),
+        told: None,
     })?;
     *server_name = started.client_hello().server_name().unwrap_or_default().to_owned();
-    let rejected = |why: String| Rejected { server_name: server_name.clone(), why, silent: false };
+    let rejected =
+        |why: String, told| Rejected { server_name: server_name.clone(), why, silent: false, told };
 
     let reader = options.clone();
     let config = spawn_blocking(move || reader.server_config()).await;
     let config = config
-        .map_err(|_| rejected("the runtime is shutting down".into()))?
-        .map_err(|error| rejected(format!("this member's own files: {error}")))?;
-    let stream = started.into_stream(config).await.map_err(|error| rejected(explain(&error)))?;
+        .map_err(|_| rejected("the runtime is shutting down".into(), None))?
+        .map_err(|error| rejected(format!("this member's own files: {error}"), None))?;
+    let shaken = started.into_stream(config).into_fallible().await;
+    let stream = shaken.map_err(|(error, stream)| rejected(explain(&error), Some(stream)))?;
 
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).cloned();
     let mut common_name = None;
     if let Some(shown) = &shown {
-        check(&options, shown, from).await.map_err(rejected)?;
+        check(&options, shown, from).await.map_err(|why| rejected(why, None))?;
         common_name = certificate::common_name(shown).filter(|_| options.client_cert_auth);
     }
     Ok(Accepted { stream, common_name })
