@@ -136,14 +136,21 @@ fn force_new_cluster_with_nothing_to_force() {
 #[test]
 fn command_lines_that_make_no_sense() {
     // Flags that are valid alone and contradict each other are bad configuration (1), not bad usage (64).
-    let cases: [(&[&str], i32, &str); 7] = [
+    let cases: [(&[&str], i32, &str); 10] = [
         (&["--listen-client-urls=http://127.0.0.1:1"], 1, "--advertise-client-urls"),
         (&["--listen-peer-urls=127.0.0.1:1"], 64, "--listen-peer-urls"),
         (&["--election-timeout=100"], 1, "--heartbeat-interval"),
         (&["--log-level=a=b=c"], 64, "--log-level"),
+        (&["--log-level=wran"], 64, "\"wran\" is no level"),
+        (&["--log-level=squall_store=debug,wran"], 64, "\"wran\" is no level"),
         (&["--name=a", "--name=b"], 64, "--name is given twice"),
         (&["snapshot", "restore", "/nowhere/snap.db", "--initial-cluster=x"], 64, "--initial-cluster"),
         (&["--name=m2", "--initial-cluster=m1=http://127.0.0.1:1"], 1, "m2"),
+        (
+            &["--name=m1", "--initial-cluster=m1=http://localhost:2380,m2=http://localhost:2380"],
+            1,
+            "http://localhost:2380 twice",
+        ),
     ];
     for (flags, expected_status, expected) in cases {
         let (status, said) = refused(squalld(flags));

@@ -117,6 +117,12 @@ fn bad_settings_are_refused_and_leave_nothing() {
         ),
         (vec!["--peer-client-cert-file=/x".into()], &[], 1, "without --peer-client-key-file"),
         (
+            vec!["--peer-auto-tls".into(), "--peer-client-cert-auth".into()],
+            &[],
+            1,
+            "no member would accept another",
+        ),
+        (
             vec![
                 "--listen-peer-urls=https://127.0.0.1:2".into(),
                 "--initial-advertise-peer-urls=https://127.0.0.1:2".into(),

@@ -27,7 +27,7 @@ use std::{
 };
 
 use clap::error::{ContextKind, ErrorKind};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 use self::{
     flags::{Command, ServeFlags, SnapshotCommand},
@@ -197,10 +197,19 @@ fn run(given: Given) -> Result<(), Failure> {
 
 /// The filter for the log. etcd's levels above `error` mean the same as `error`.
 fn log_filter(level: &str) -> Result<EnvFilter, Failure> {
-    let filter = if matches!(level, "panic" | "fatal") { "error" } else { level };
-    EnvFilter::try_new(filter).map_err(|error| {
-        Failure::Usage(format!("--log-level {level:?}: {error}. Use error, warn, info, debug or trace."))
-    })
+    let refused = |why: String| {
+        Failure::Usage(format!("--log-level {level:?}: {why}. Use error, warn, info, debug or trace."))
+    };
+    let above = ["dpanic", "panic", "fatal"].iter().any(|above| level.eq_ignore_ascii_case(above));
+    let filter = if above { "error" } else { level };
+    // A filter takes a lone word for the name of a module, so a misspelled level would silence all others.
+    let words = filter.split(',').filter(|part| !part.contains(['=', '[', ']', '{', '}']));
+    for word in words.map(str::trim).filter(|word| !word.is_empty()) {
+        if word.parse::<LevelFilter>().is_err() {
+            return Err(refused(format!("{word:?} is no level (a module is written {word}=trace)")));
+        }
+    }
+    EnvFilter::try_new(filter).map_err(|error| refused(error.to_string()))
 }
 
 /// A member's settings, its seams, and the addresses that were reserved for it. Nothing is written before all settings

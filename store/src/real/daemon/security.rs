@@ -275,6 +275,15 @@ impl Side<'_> {
                     .into(),
             ));
         }
+        // Such a certificate is signed by no authority: members that asked for one would refuse each other.
+        if !p.is_empty() && self.makes() && options.asks_for_certificates() {
+            return Err(Failure::Failed(
+                "--peer-auto-tls makes certificates that no authority has signed, so with --peer-client-cert-auth or \
+                 --peer-trusted-ca-file no member would accept another. Leave these out, or give --peer-cert-file and \
+                 --peer-key-file."
+                    .into(),
+            ));
+        }
         let rules = [
             (options.crl_file.is_some(), crl),
             (options.allowed_cn.is_some(), "peer-cert-allowed-cn"),

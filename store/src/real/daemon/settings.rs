@@ -1,6 +1,6 @@
 //! Turns flags into a member's settings, and checks that they fit together.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use super::{
     Failure,
@@ -274,6 +274,13 @@ impl RestoreFlags {
 
 /// Checks that the initial cluster has the same URLs for this member as it advertises. Its id follows from them.
 fn check_own_urls(name: &str, cluster: &[(String, String)], advertised: &[Url]) -> Result<(), Failure> {
+    // Members at the same URLs would have the same id, and the cluster fewer members than were named.
+    let mut seen = BTreeSet::new();
+    if let Some((_, url)) = cluster.iter().find(|(_, url)| !seen.insert(url)) {
+        return Err(Failure::Failed(format!(
+            "--initial-cluster has {url} twice. Give each member URLs of its own."
+        )));
+    }
     let mut listed: Vec<&str> =
         cluster.iter().filter(|(other, _)| other == name).map(|(_, url)| url.as_str()).collect();
     let mut own: Vec<&str> = advertised.iter().map(|url| url.text.as_str()).collect();
