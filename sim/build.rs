@@ -21,7 +21,16 @@ fn main() {
 
     let lock = root.join("Cargo.lock");
     let mut sources = Vec::new();
-    for part in ["store/core", "store/src", "store/proto", "sim/disk/src", "sim/checker/src", "sim/src"] {
+    for part in [
+        "store/core",
+        "store/src",
+        "store/proto",
+        "store/conformance/src",
+        "sim/disk/src",
+        "sim/checker/src",
+        "sim/alerts/src",
+        "sim/src",
+    ] {
         collect(&root.join(part), &mut sources);
         println!("cargo::rerun-if-changed={}", root.join(part).display());
     }

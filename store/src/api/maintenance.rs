@@ -8,6 +8,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Service, convert, correlation_id, credentials::Credentials};
 use crate::{
+    metrics::ETCD_VERSION,
     node,
     proto::etcdserverpb::{
         AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeRequest,
@@ -74,7 +75,7 @@ impl Maintenance for Service {
         let errors = no_leader.into_iter().chain(alarms).collect();
         Ok(Response::new(StatusResponse {
             header: self.header_now(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: ETCD_VERSION.to_owned(),
             db_size: taken as i64,
             leader: status.leader.map_or(0, |leader| leader.0),
             raft_index: status.committed.0,
@@ -142,7 +143,7 @@ impl Maintenance for Service {
                     header,
                     remaining_bytes: content.remaining_bytes(),
                     blob,
-                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    version: ETCD_VERSION.to_owned(),
                 })
             }))
         });

@@ -6,6 +6,10 @@ use crate::{
     seam::Role,
 };
 
+/// The version of etcd that this server behaves as. Clients read it and refuse servers that are too old: Patroni asks for
+/// 3.0.4 at least. squalld's own version is what `squalld --version` prints.
+pub(crate) const ETCD_VERSION: &str = "3.5.1";
+
 /// The cluster's version in etcd's sense: the lowest version of its members, with patch number 0. It says which of
 /// etcd's APIs this server speaks.
 pub(crate) const CLUSTER_VERSION: &str = "3.5.0";
@@ -48,7 +52,7 @@ impl Gathered<'_> {
         let metrics = &*shared.metrics;
         let RaftStatus { role, leader, committed, applied, .. } = node.status();
         let learner = || shared.state().membership().is_learner(shared.member);
-        let version = env!("CARGO_PKG_VERSION").to_owned();
+        let version = ETCD_VERSION.to_owned();
         let cluster = CLUSTER_VERSION.rsplit_once('.').map_or(CLUSTER_VERSION, |(minor, _)| minor);
         self.one(
             "etcd_cluster_version",

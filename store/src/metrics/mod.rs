@@ -24,9 +24,9 @@ mod mvcc;
 mod text;
 
 pub(crate) use counted::{Metrics, PeerMetrics};
-#[cfg(real_server)]
-pub(crate) use gather::CLUSTER_VERSION;
 pub use gather::Scraper;
+#[cfg(real_server)]
+pub(crate) use gather::{CLUSTER_VERSION, ETCD_VERSION};
 pub(crate) use grpc::Counted;
 pub(crate) use instruments::{Counter, Gauge, Histogram};
 pub use text::{Family, Kind, Part, Sample, Series, SharedLabels, Value, encode};

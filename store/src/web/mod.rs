@@ -24,7 +24,7 @@ use tonic::body::Body;
 
 use self::{gateway::Gateway, health::Probe};
 use crate::{
-    metrics::{CLUSTER_VERSION, Scraper, encode},
+    metrics::{CLUSTER_VERSION, ETCD_VERSION, Scraper, encode},
     node::Handle,
     seam::{GrpcRequest, GrpcResponse, Router, timeout},
 };
@@ -135,5 +135,5 @@ async fn drain(node: &Handle, body: Body) {
 }
 
 fn version() -> String {
-    format!(r#"{{"etcdserver":"{}","etcdcluster":"{CLUSTER_VERSION}"}}"#, env!("CARGO_PKG_VERSION"))
+    format!(r#"{{"etcdserver":"{ETCD_VERSION}","etcdcluster":"{CLUSTER_VERSION}"}}"#)
 }
