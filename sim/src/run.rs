@@ -27,7 +27,7 @@ use squall_checker::history as h;
 use crate::{
     alerting::{Prometheus, Scraped},
     arena::{Arena, Simulated},
-    cluster::Cluster,
+    cluster::{Cluster, Takes},
     faults::{Cost, Stage},
     nemesis::{self, Healing, Nemesis},
     plan::Plan,
@@ -344,16 +344,14 @@ async fn finish(
     });
     let first = cluster.in_service()[0];
     if let Err(stuck) = repeat_until_done(operator, first, &put).await {
-        // A cluster without space must refuse puts with that reason. It still takes deletes.
-        if !cluster.is_out_of_space().await? {
-            return Err(stuck);
+        let delete = h::DeleteRange { key: h::Bytes::from("final"), ..Default::default() };
+        match cluster.takes().await? {
+            Takes::Everything => return Err(stuck),
+            Takes::Deletes => {
+                repeat_until_done(operator, first, &h::Op::DeleteRange(delete)).await?;
+            }
+            Takes::Reads => {}
         }
-        repeat_until_done(
-            operator,
-            first,
-            &h::Op::DeleteRange(h::DeleteRange { key: h::Bytes::from("final"), ..Default::default() }),
-        )
-        .await?;
     }
     let mut revision = 0;
     let serving = cluster.in_service();

@@ -43,6 +43,7 @@ pub(crate) use member::{AUTH_TOKEN_TTL, LEASE_CHECKPOINT_INTERVAL, WATCH_PROGRES
 pub use member::{Cluster, DATA_DIR, INITIAL_TOKEN};
 pub use operator::{Endpoint, Operator};
 pub(crate) use restore::{Onto, RestorePlan};
+pub(crate) use space::Takes;
 
 use crate::faults::Struck;
 

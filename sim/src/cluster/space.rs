@@ -24,6 +24,17 @@ struct Size {
     needed_bytes: i64,
 }
 
+/// The requests that a cluster takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// No alarm is active.
+    Everything,
+    /// Under NOSPACE: no puts, and no leases.
+    Deletes,
+    /// Under CORRUPT: no changes of data.
+    Reads,
+}
+
 impl Cluster {
     /// Has a member defragment: rewrite its engine's content.
     pub(crate) async fn defragment(&self, node: NodeId) -> Result<(), String> {
@@ -36,10 +47,15 @@ impl Cluster {
         self.try_everywhere(list).await
     }
 
-    /// Whether NOSPACE is active.
-    pub(crate) async fn is_out_of_space(&self) -> Result<bool, String> {
+    /// Which requests the active alarms let through.
+    pub(crate) async fn takes(&self) -> Result<Takes, String> {
         let alarms = self.list_alarms().await?;
-        Ok(alarms.iter().any(|alarm| alarm.alarm() == AlarmType::Nospace))
+        let is_active = |kind| alarms.iter().any(|alarm| alarm.alarm() == kind);
+        Ok(match (is_active(AlarmType::Corrupt), is_active(AlarmType::Nospace)) {
+            (true, _) => Takes::Reads,
+            (false, true) => Takes::Deletes,
+            (false, false) => Takes::Everything,
+        })
     }
 
     /// Raises NOSPACE, as a member does when it has used up its quota.

@@ -74,11 +74,12 @@ fn max_clock_drift_ppm(plan: &Plan) -> u64 {
     drifts.sum()
 }
 
-/// The longest delay of a message, if it is much longer than most delays.
+/// The longest delay of a message, if it is much longer than most delays; that of a message and a write, if they are slow by
+/// the scenario's settings.
 fn longest_delay_ns(plan: &Plan) -> u64 {
     let network = &plan.spec.network;
-    let longest = network.distribution.tail_end(network.jitter).map(|tail| network.latency + tail);
-    longest.map_or(0, nanoseconds)
+    let tail = network.distribution.tail_end(network.jitter).map(|tail| network.latency + tail);
+    nanoseconds(tail.unwrap_or_default().max(plan.spec.slow_step()))
 }
 
 /// How many ticks of a member an election time-out has.

@@ -116,6 +116,7 @@ const BAD: &[(&str, &str, &str)] = &[
     ("burst longer than its period", "type: kv,", "type: kv, burst: {every: 1s, length: 1s, factor: 5},"),
     ("burst without effect", "type: kv,", "type: kv, burst: {every: 1s, length: 100ms, factor: 1},"),
     ("too many blind retries", "type: kv,", "type: kv, blindRetries: 11,"),
+    ("blind retries of locks", "type: kv,", "type: lock, blindRetries: 1,"),
     ("unknown checker", "outcome: valid", "outcome: invalid\n    checker: linearisability"),
     ("unknown counter", "[leaderChanges]", "[leaderChange]"),
     ("counter twice", "[leaderChanges]", "[leaderChanges, leaderChanges]"),

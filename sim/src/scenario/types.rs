@@ -316,7 +316,7 @@ pub struct Expect {
     /// off.
     pub min_operations_after: u64,
     /// A run with fewer writes attempted while no majority was up is vacuous: it does not show that they are refused.
-    /// Default 0: not checked.
+    /// An outage ends where an operator's procedure begins. Default 0: not checked.
     pub min_writes_during_outage: u64,
     /// How soon after each of its starts a member must serve clients. No member can do so without a majority: do not
     /// use this in a scenario that takes the majority away. Default 0s: not checked.
@@ -327,7 +327,7 @@ pub struct Expect {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_leader_changes: Option<u64>,
     /// Actions that must take effect (bite) in each run: at least one fault of each action must swallow or delay a
-    /// message, lose data, hold up an operation, or do its work.
+    /// message, lose data, hold up an operation, or do its work. A power cut must lose something that was not synced.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub must_bite: Vec<crate::faults::Action>,
     /// Counters ([`COUNTERS`]; `bites.<action>`: faults of that action that bit; `point.<name>`: visits to that point
@@ -537,6 +537,12 @@ pub const COUNTERS: [(&str, &str); 29] = [
     ("expectedLosses", "acknowledged writes lost as expected, behind a break"),
 ];
 
+/// A message and a write that take less than this are usual.
+const USUAL_STEP: Duration = Duration::from_millis(50);
+
+/// How long a dial may take (`store/src/peer`, and etcd's client).
+const DIAL: Duration = Duration::from_secs(2);
+
 impl Spec {
     /// The faults, those of groups too, in the file's order.
     pub fn each_fault(&self) -> impl Iterator<Item = &Fault> {
@@ -548,10 +554,18 @@ impl Spec {
         self.time_limit + self.final_phase.settle
     }
 
-    /// How much longer an answer may take than on a usual network and usual disks: connecting, asking, a write on each side.
-    /// Zero where a message and a write take less than 50 ms.
+    /// How much longer an answer may take than on a usual network and usual disks: connecting, asking, writes on each side. A
+    /// read by a quorum passes four members' loops, and each may be in the middle of several writes. Zero where a message and a
+    /// write take less than 50 ms.
     pub(crate) fn slack(&self) -> Duration {
-        8 * (self.slow_message() + self.slowest_write()).saturating_sub(Duration::from_millis(50))
+        let slow = self.slow_step();
+        if slow.is_zero() { slow } else { 8 * (slow - USUAL_STEP) + 8 * self.slowest_write() }
+    }
+
+    /// How long a message and a write take at most, but for very few. Zero if that is less than 50 ms, as usual.
+    pub(crate) fn slow_step(&self) -> Duration {
+        let step = self.slow_message() + self.slowest_write();
+        if step > USUAL_STEP { step } else { Duration::ZERO }
     }
 
     /// How long a sound cluster may take to come to rest once nothing breaks any more: some elections, some starts.
@@ -573,12 +587,13 @@ impl Spec {
 
     /// Whether a leader can hold while nothing breaks. A vote must take less than the election time-out: the candidate's fsync,
     /// a round trip, the voter's fsync. So must all but very few messages, since each holds up those behind it on its link. One
-    /// member alone leads anyway; but where a step takes seconds, clients give up before anything is done.
+    /// member alone leads anyway; but where a step takes seconds, clients give up before anything is done. A connection takes a
+    /// round trip, and members and clients give up a dial after [`DIAL`].
     pub fn a_leader_can_hold(&self) -> bool {
         let Spec { cluster, network, .. } = self;
         let vote = 2 * (network.latency + network.jitter + self.slowest_write());
         let alone = if cluster.members == 1 { Duration::from_secs(3) } else { Duration::ZERO };
-        vote.max(self.slow_message()) < cluster.election_timeout.max(alone)
+        vote.max(self.slow_message()) < cluster.election_timeout.max(alone) && 2 * self.slow_message() < DIAL
     }
 }
 

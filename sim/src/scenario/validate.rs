@@ -182,6 +182,12 @@ fn workload(on: &Source, at: [Step; 3], workload: &Workload) -> Result<(), Refus
             format!("{value} is out of range, expected {least} to {most}")
         })?;
     }
+    let retries_locks = workload.kind == WorkloadKind::Lock && workload.blind_retries > 0;
+    on.refuse_if(
+        retries_locks,
+        &key("blindRetries"),
+        || "a workload of type `lock` has none: a call for a lock that is sent again may make a second place in the queue",
+    )?;
     let processes = workload.clients * workload.in_flight;
     on.refuse_if(processes > 1_024, &key("inFlight"), || {
         format!(

@@ -57,7 +57,7 @@ pub struct Workload {
     pub request_timeout: Duration,
     /// How often a client sends a request again, unchanged, when an answer does not say whether it happened: 0 to 10.
     /// A request that is not idempotent may then happen twice, and the client believes the last answer (etcd #14890).
-    /// This is an error of the client, and the judge finds it. Default 0.
+    /// This is an error of the client, and the judge finds it. Not for workloads of type `lock`. Default 0.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub blind_retries: u32,
     /// Whether clients send serializable reads and treat the answers as linearizable. They are not: a member that is

@@ -24,9 +24,10 @@ mod mvcc;
 mod text;
 
 pub(crate) use counted::{Metrics, PeerMetrics};
-pub use gather::Scraper;
 #[cfg(real_server)]
-pub(crate) use gather::{CLUSTER_VERSION, ETCD_VERSION};
+pub(crate) use gather::CLUSTER_VERSION;
+pub(crate) use gather::ETCD_VERSION;
+pub use gather::Scraper;
 pub(crate) use grpc::Counted;
 pub(crate) use instruments::{Counter, Gauge, Histogram};
 pub use text::{Family, Kind, Part, Sample, Series, SharedLabels, Value, encode};

@@ -15,8 +15,7 @@
 //! own answer may have been on the way. If the network's delays have a long tail, one message may take much longer than all
 //! others, and the request and its answer are allowed that.
 //!
-//! A connection that died in silence while something broke stays dead until its keep-alives notice, long after. So the
-//! same client must have had an answer from that member since the last disturbance.
+//! The client's connection must have worked ([`Disturbances::spare`]).
 
 use std::cell::LazyCell;
 
@@ -84,16 +83,9 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
             answered += 1;
             longest = longest.max(ret - later.call);
         }
-        let connected = |before: &Operation| {
-            before.client == operation.client
-                && before.endpoint == operation.endpoint
-                && before.is_ok()
-                && before.ret.is_some_and(|ret| ret <= operation.call)
-                && !times.touch(before.call, until)
-        };
         let is_lost = answered >= OVERTAKEN_BY
             && until - operation.call >= LONGER * longest + there_and_back
-            && history.operations.iter().any(connected);
+            && times.spare(history, operation, until);
         is_lost.then_some((operation, answered))
     });
     let failure = lost.map(|(operation, answered)| {

@@ -35,6 +35,8 @@ pub(super) const GUARANTEES: [&str; 4] = [WAITED, FINISHED, TAKEN, RETAINED];
 const LEAST: u64 = 2_000_000_000;
 /// How many times as long as the slowest one it may take.
 const SLOWER: u64 = 3;
+/// How many writes a compaction may wait for, where they are slow.
+const STEPS: u64 = 16;
 /// How long a leader's own compaction may wait for its entry to be applied, in nanoseconds.
 const TAKEN_WITHIN: u64 = 1_000_000_000;
 /// How many writes must have been acknowledged meanwhile.
@@ -240,7 +242,7 @@ fn finished(history: &RunHistory, reports: &[&Compaction]) -> Option<Failure> {
         let meanwhile: Vec<_> = done.filter(|(_, done)| done.at >= begun.at).collect();
         let is_known = meanwhile.iter().any(|(_, done)| done.revision >= begun.revision);
         let slowest = meanwhile.iter().map(|(from, done)| done.at - from).max()?;
-        let due = begun.at + LEAST + SLOWER * slowest;
+        let due = begun.at + LEAST + SLOWER * slowest + STEPS * history.longest_delay_ns();
         (is_known && until > due && !quiet.touch(begun.at, due) && !goes_further(history, begun, due)).then(|| {
             let message = format!(
                 "{} had a compaction to revision {} under way at {:.3}s, and has not finished it by {:.3}s",

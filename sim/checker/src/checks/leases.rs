@@ -38,6 +38,9 @@ pub(super) const GUARANTEES: [&str; 5] = [EARLY, LATE, RENEWED, FOUND, SHORT];
 /// way through the log.
 const SLACK: u64 = 4_000_000_000;
 
+/// How many messages and writes a revocation may wait for, where they are slow: those before it in the log have theirs.
+const STEPS: u64 = 16;
+
 /// How many leases a leader ends a second at least. etcd's lessor revokes 1,000 a second, and a promotion spreads the
 /// leases that end together to 750 a second (`lease/lessor.go`: `leaseRevokeRate`). The two may add up.
 const ENDS_PER_SECOND: u64 = 400;
@@ -257,7 +260,8 @@ fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>, last: usize) ->
     let drift_ppm = history.drift_ppm();
     let election = history.meta().map_or(0, |meta| meta.election_timeout_ns);
     let many = (leases.len() as u64).saturating_mul(1_000_000_000 / ENDS_PER_SECOND);
-    let slack = SLACK.saturating_add(election).saturating_add(many);
+    let slow = history.longest_delay_ns().saturating_mul(STEPS);
+    let slack = SLACK.saturating_add(election).saturating_add(many).saturating_add(slow);
     leases.iter().find_map(|(id, lease)| {
         let (operation, _) = lease.granted?;
         if lease.revoke_called.is_some() || !lease.eras.contains(&Some(last)) {

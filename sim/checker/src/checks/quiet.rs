@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Effect, Event, Fault, RaftLine, RunHistory};
+use crate::history::{Effect, Event, Fault, Operation, RaftLine, RunHistory};
 
 /// How long after a disturbance a time is quiet again, in nanoseconds. After a long disturbance it takes twice as long as the
 /// disturbance lasted, since the pause between two tries of a connection doubles.
@@ -72,6 +72,21 @@ impl Disturbances {
         let before = self.0.iter().filter(|(begin, _)| *begin <= instant);
         let over = before.map(|(begin, end)| over(*begin, *end)).max().unwrap_or(0);
         (over < instant).then_some(over)
+    }
+
+    /// Whether nothing breaks from an operation's call to `until`, and its client has a connection that works. A connection
+    /// that died in silence stays dead until its keep-alives notice, long after. So the same client must have had an answer
+    /// from that member since the last disturbance, if there was one.
+    pub(super) fn spare(&self, history: &RunHistory, operation: &Operation, until: u64) -> bool {
+        let connected = |before: &Operation| {
+            before.client == operation.client
+                && before.endpoint == operation.endpoint
+                && before.is_ok()
+                && before.ret.is_some_and(|ret| ret <= operation.call)
+                && !self.touch(before.call, until)
+        };
+        !self.touch(operation.call, until)
+            && (self.since(operation.call) == Some(0) || history.operations.iter().any(connected))
     }
 
     /// Whether one of them, or the time that it takes to get over it, lies in this span.

@@ -142,8 +142,10 @@ fn without_effect(history: &RunHistory, action: &str) -> Option<Failure> {
     }
     let message = match history.events.iter().filter(struck).count() {
         0 => format!("there was no {action}, and the run was to show what it does"),
-        1 => format!("the one {action} did nothing at all, and was to do something"),
-        n => format!("{n} times {action} did nothing at all, and was to do something"),
+        1 => format!("the one {action} did not bite: it lost, delayed or changed nothing, and was to do so"),
+        n => format!(
+            "{action} was done {n} times and did not bite: it lost, delayed or changed nothing, and was to do so"
+        ),
     };
     Some(Failure::new("vacuous", BITES, message))
 }

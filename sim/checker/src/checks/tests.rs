@@ -594,7 +594,7 @@ fn each_checker_finds_its_own() {
             "linearizability",
             "client 30's range (operation 30) was accepted, and should have been refused: etcdserver: key is not provided",
         ),
-        ("\"bit\":4", "\"bit\":0", "vacuous", "the one partition did nothing at all"),
+        ("\"bit\":4", "\"bit\":0", "vacuous", "the one partition did not bite"),
         ("[\"partition\"]", "[\"pause\"]", "vacuous", "there was no pause"),
         ("\"term\":3,\"index\":4", "\"term\":1,\"index\":4", "raft", "of the earlier term 1"),
         (

@@ -125,7 +125,7 @@ fn not_notified(history: &RunHistory) -> Option<Failure> {
         let begins = (start.start_revision.0 == 0).then_some(start.at);
         let own = lines.iter().filter(|line| !line.of_stream).map(|line| (line.at, bytes(line) <= SMALL));
         let told: Vec<(u64, bool)> = begins.into_iter().map(|at| (at, true)).chain(own).collect();
-        let most = PAUSES * pause + LATER + 2 * history.longest_delay_ns();
+        let most = PAUSES * pause + LATER + 4 * history.longest_delay_ns();
         found = told.windows(2).find_map(|pair| {
             let ((from, _), (to, is_small)) = (pair[0], pair[1]);
             // A large response takes its time on the way.

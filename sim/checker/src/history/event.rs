@@ -95,8 +95,8 @@ pub struct Meta {
     /// How far a member's clock may run fast or slow, in parts per million: a lease may end so much earlier.
     #[serde(skip_serializing_if = "is_zero")]
     pub max_clock_drift_ppm: u64,
-    /// How long a message may be on its way while nothing is broken, in nanoseconds. 0 if all take about the same time. It is
-    /// set only for a network with a long tail of delays.
+    /// How long a message, and the write that follows it, may take while nothing is broken, in nanoseconds. It is set only for a
+    /// network with a long tail of delays, and for a slow network or slow disks; else it is 0.
     #[serde(skip_serializing_if = "is_zero")]
     pub longest_delay_ns: u64,
     /// How many operations each list of a transaction may have; 0 if it is not known.

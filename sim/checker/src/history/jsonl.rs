@@ -76,7 +76,8 @@ impl RunHistory {
         self.meta().map_or(0, |meta| meta.max_clock_drift_ppm)
     }
 
-    /// How long a message may be on its way where nothing is broken, in nanoseconds; 0 if the run does not say.
+    /// How long a message, and the write that follows it, may take where nothing is broken, in nanoseconds; 0 if that is usual,
+    /// or if the run does not say.
     pub fn longest_delay_ns(&self) -> u64 {
         self.meta().map_or(0, |meta| meta.longest_delay_ns)
     }

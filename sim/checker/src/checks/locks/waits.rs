@@ -8,7 +8,8 @@
 //!
 //! Each rule allows [`LEAST`] of time, and more if the store is slow: [`SLOWER`] times what the slowest request took that the same
 //! member answered meanwhile. At least [`OTHERS`] requests must show that the member works, and none may have been left
-//! without an answer. Nothing is demanded near a disturbance ([`Disturbances`]). Nothing is demanded of a run with users, whose
+//! without an answer. Nothing may have broken since the call, since the member's task or the connection that serves it may be
+//! gone, and its client must have a connection that works ([`Disturbances::spare`]). Nothing is demanded of a run with users, whose
 //! tokens may end in the middle of a service's work, or with a full store. The members report which places there are
 //! ([`presence`](super::presence)).
 
@@ -85,9 +86,10 @@ impl<'a> Waits<'a> {
         older.map(|other| other.until.unwrap_or(u64::MAX)).fold(place.from, u64::max)
     }
 
-    /// How long the slowest request took that a member answered between two instants, in nanoseconds. None if nothing can be
-    /// demanded of the member: the time was too short or not quiet, or it answered too few requests, or left one unanswered.
-    fn had_time(&self, endpoint: &str, from: u64, to: u64) -> Option<u64> {
+    /// How long the slowest request took that a call's member answered between two instants, in nanoseconds. None if nothing
+    /// can be demanded of the member: the time was too short, something broke since the call, or it answered too few requests,
+    /// or left one unanswered.
+    fn had_time(&self, operation: &Operation, from: u64, to: u64) -> Option<u64> {
         if to.saturating_sub(from) <= LEAST + SLOWER * self.history.longest_delay_ns() {
             return None;
         }
@@ -99,7 +101,7 @@ impl<'a> Waits<'a> {
                 Op::Put(_) | Op::DeleteRange(_) | Op::Txn(_) => true,
                 _ => false,
             };
-            if !is_plain || &*other.endpoint != endpoint || other.call > to || ends < from {
+            if !is_plain || other.endpoint != operation.endpoint || other.call > to || ends < from {
                 continue;
             }
             if other.deadline_passed() || other.ret.is_none() {
@@ -112,7 +114,7 @@ impl<'a> Waits<'a> {
         }
         slowest += self.history.longest_delay_ns();
         let enough = answered >= OTHERS && to - from > LEAST + SLOWER * slowest;
-        (enough && !self.quiet.touch(from, to)).then_some(slowest)
+        (enough && self.quiet.spare(self.history, operation, to)).then_some(slowest)
     }
 
     fn turn(&self, operation: &Operation) -> Option<Failure> {
@@ -123,7 +125,7 @@ impl<'a> Waits<'a> {
         self.places_of(claim).find_map(|place| {
             let from = self.first_since(&claim.name, place).max(operation.call);
             let to = ret.min(place.until.unwrap_or(u64::MAX));
-            self.had_time(&operation.endpoint, from, to).map(|_| {
+            self.had_time(operation, from, to).map(|_| {
                 let message = format!(
                     "operation {} waits at {} for {} with key {}, which is the first in the queue from {:.3}s to {:.3}s, and is \
                      not told so",
@@ -153,7 +155,7 @@ impl<'a> Waits<'a> {
             // Another call that has found the place keeps it, or gives it up in its own time.
             let found = others.map(|other| other.call).min().unwrap_or(u64::MAX);
             let to = place.until.unwrap_or(self.end()).min(found);
-            let slowest = self.had_time(&operation.endpoint, ret, to).filter(|_| place.from <= ret)?;
+            let slowest = self.had_time(operation, ret, to).filter(|_| place.from <= ret)?;
             // One that had its turn by then was answered, and the answer came too late: its key stays.
             let waits = self.first_since(&wanted.name, place) > ret + LEAST / 2 + slowest;
             waits.then(|| {
@@ -187,7 +189,7 @@ impl<'a> Waits<'a> {
         unheard.find_map(|place| {
             let from = self.first_since(name, place).max(operation.call);
             let to = ret.min(place.until.unwrap_or(u64::MAX));
-            self.had_time(&operation.endpoint, from, to).map(|_| {
+            self.had_time(operation, from, to).map(|_| {
                 let message = format!(
                     "operation {} observed {name} at {} until {:.3}s, and was never told of {}, which led from {:.3}s to {:.3}s",
                     operation.id,
@@ -219,7 +221,7 @@ impl<'a> Waits<'a> {
             let place = self.of_queue(name).iter().find(is_it)?;
             let from = self.first_since(name, place).max(operation.call).max(done);
             let to = ret.min(place.until.unwrap_or(u64::MAX));
-            self.had_time(&operation.endpoint, from, to).map(|_| {
+            self.had_time(operation, from, to).map(|_| {
                 let message = format!(
                     "operation {} observed {name} at {} until {:.3}s, and was never told what the leader had said by {:.3}s \
                      (operation {})",
