@@ -325,8 +325,9 @@ fn undemanded(cluster: &Cluster, spec: &Spec) -> Option<String> {
     if cluster.has_lost_its_data() {
         return Some(format!("{what} no quorum of its members has its data any more"));
     }
-    let holds = spec.a_leader_can_hold();
-    (!holds).then(|| format!("{what} on such a network and such disks no leader can hold"))
+    (!spec.is_fast_enough()).then(|| {
+        format!("{what} such a network or such disks are too slow for elections, connections or requests")
+    })
 }
 
 /// Recovery, a last write, a last read of everything at every member, and every member's hash.

@@ -83,9 +83,9 @@ impl Signature {
     /// The signature of a run: that of the failure nearest to the cause. `None` if the run has no failure.
     pub fn of_run(failures: &[Failure]) -> Option<Signature> {
         let rank = |failure: &&Failure| {
-            // A checker that this build does not know comes before those that only see consequences.
-            let unknown = NEAREST.len() - AFTERMATH;
-            NEAREST.iter().position(|name| *name == failure.checker).unwrap_or(unknown)
+            // A checker that this build does not know comes between: behind the causes, before the consequences.
+            let place = NEAREST.iter().position(|name| *name == failure.checker);
+            place.map_or(2 * (NEAREST.len() - AFTERMATH), |place| 2 * place + 1)
         };
         failures.iter().min_by_key(rank).map(Signature::of)
     }

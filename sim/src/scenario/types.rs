@@ -585,15 +585,22 @@ impl Spec {
         disk.fsync_latency + disk.fsync_jitter + disk.work_latency + disk.work_jitter
     }
 
-    /// Whether a leader can hold while nothing breaks. A vote must take less than the election time-out: the candidate's fsync,
-    /// a round trip, the voter's fsync. So must all but very few messages, since each holds up those behind it on its link. One
-    /// member alone leads anyway; but where a step takes seconds, clients give up before anything is done. A connection takes a
-    /// round trip, and members and clients give up a dial after [`DIAL`].
-    pub fn a_leader_can_hold(&self) -> bool {
+    /// Whether network and disks are fast enough for a cluster to serve while nothing breaks.
+    ///
+    /// - A vote must take less than the election time-out: the candidate's fsync, a round trip, the voter's fsync. So must all
+    ///   but very few messages, since each holds up those behind it on its link. One member alone leads anyway; but where a step
+    ///   takes seconds, clients give up before anything is done.
+    /// - A connection takes a round trip, and members and clients give up a dial after [`DIAL`].
+    /// - A proposal passes the proposer, the leader, a follower and the leader again, each of which may be in the middle of some
+    ///   writes. The store gives it up after its own time-out.
+    pub fn is_fast_enough(&self) -> bool {
         let Spec { cluster, network, .. } = self;
         let vote = 2 * (network.latency + network.jitter + self.slowest_write());
         let alone = if cluster.members == 1 { Duration::from_secs(3) } else { Duration::ZERO };
-        vote.max(self.slow_message()) < cluster.election_timeout.max(alone) && 2 * self.slow_message() < DIAL
+        let proposal = 4 * self.slow_message() + 12 * self.slowest_write();
+        vote.max(self.slow_message()) < cluster.election_timeout.max(alone)
+            && 2 * self.slow_message() < DIAL
+            && proposal < Duration::from_secs(5) + 2 * cluster.election_timeout
     }
 }
 
