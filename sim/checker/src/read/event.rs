@@ -107,6 +107,9 @@ impl Fields {
     pub(super) fn event(self, line: u64) -> Result<Option<RawEvent>, String> {
         let process = match self.process {
             Some(Edn::Int(number)) if number >= 0 => Process::Number(number as u64),
+            Some(Edn::Int(number)) => {
+                return Err(format!("expected a process's number of 0 or more, or a name, found {number}"));
+            }
             Some(ref process) => match process.name() {
                 Some(name) if name.contains("nemesis") => return Ok(None),
                 Some(name) => match name.parse() {
