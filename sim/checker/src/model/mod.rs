@@ -97,6 +97,11 @@ pub trait Model: Sync {
         Vec::new()
     }
 
+    /// About how many bytes a state holds on the heap. They count in the search's budget.
+    fn heap_bytes(&self, _state: &Self::State) -> usize {
+        0
+    }
+
     /// The operation as a person reads it, such as `cas 1 -> 2: ok`.
     fn describe(&self, input: &Self::Input, output: Option<&Self::Output>) -> String {
         match output {

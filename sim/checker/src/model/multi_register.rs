@@ -45,6 +45,29 @@ impl MultiRegister {
     fn initial_of(&self, key: &str) -> Value {
         self.initial.get(key).copied().unwrap_or(self.default)
     }
+
+    /// Whether the reads of a transaction see what they saw.
+    fn fits(&self, state: &MultiState, input: &[MicroOp], output: &ReadValues) -> bool {
+        let mut reads = output.iter();
+        for (at, micro) in input.iter().enumerate() {
+            let MicroOp::Read(key) = micro else { continue };
+            // An answer with too few reads is never legal.
+            let Some(read) = reads.next() else { return false };
+            let Some(read) = read else { continue };
+            let own = input[..at].iter().rev().find_map(|micro| match micro {
+                MicroOp::Write(written, value) if written == key => Some(*value),
+                _ => None,
+            });
+            let found = own.unwrap_or_else(|| {
+                let place = state.binary_search_by(|(name, _)| name.as_ref().cmp(key.as_ref()));
+                place.map_or_else(|_| self.initial_of(key), |at| state[at].1)
+            });
+            if found != *read {
+                return false;
+            }
+        }
+        reads.next().is_none()
+    }
 }
 
 /// The registers written so far and their values, sorted by name.
@@ -65,30 +88,22 @@ impl Model for MultiRegister {
         input: &Vec<MicroOp>,
         output: Option<&ReadValues>,
     ) -> Option<MultiState> {
-        let mut next = state.clone();
-        let mut reads = output.map(|values| values.iter());
-        for micro in input {
-            let place = next.binary_search_by(|(key, _)| key.as_ref().cmp(micro.key().as_ref()));
-            match micro {
-                MicroOp::Read(key) => {
-                    let Some(reads) = &mut reads else { continue };
-                    let value = place.map(|at| next[at].1).unwrap_or_else(|_| self.initial_of(key));
-                    // An answer with too few reads is never legal.
-                    if reads.next()?.is_some_and(|read| read != value) {
-                        return None;
-                    }
-                }
-                MicroOp::Write(key, value) => match place {
-                    Ok(at) => next[at].1 = *value,
-                    // A register that holds its initial value stays out of the state, so that equal stores are
-                    // equal states.
-                    Err(_) if self.initial_of(key) == *value => {}
-                    Err(at) => next.insert(at, (key.clone(), *value)),
-                },
-            }
-        }
-        if reads.is_some_and(|mut rest| rest.next().is_some()) {
+        // Most steps of a search are not legal, and a copy of the state costs the most.
+        if let Some(output) = output
+            && !self.fits(state, input, output)
+        {
             return None;
+        }
+        let mut next = state.clone();
+        for micro in input {
+            let MicroOp::Write(key, value) = micro else { continue };
+            match next.binary_search_by(|(name, _)| name.as_ref().cmp(key.as_ref())) {
+                Ok(at) => next[at].1 = *value,
+                // A register that holds its initial value stays out of the state, so that equal stores are
+                // equal states.
+                Err(_) if self.initial_of(key) == *value => {}
+                Err(at) => next.insert(at, (key.clone(), *value)),
+            }
         }
         next.retain(|(key, value)| *value != self.initial_of(key));
         Some(next)
@@ -127,6 +142,10 @@ impl Model for MultiRegister {
             }
         }
         true
+    }
+
+    fn heap_bytes(&self, state: &MultiState) -> usize {
+        state.capacity() * size_of::<(Arc<str>, Value)>()
     }
 
     fn keys(&self, input: &Vec<MicroOp>) -> Vec<String> {

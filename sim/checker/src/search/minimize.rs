@@ -263,7 +263,7 @@ impl<M: Model> Finder<'_, M> {
         let part: Vec<usize> = (0..operations.len()).collect();
         let mut search =
             PartSearch::new(self.model, &operations, &part, self.budget.states, self.budget.memo_bytes);
-        let status = search.run(self.each.min(self.left), || false);
+        let status = search.run(self.each.min(self.left), super::most_bytes(*self.budget), || false);
         self.left = self.left.saturating_sub(search.steps());
         match status {
             Status::Illegal => true,

@@ -92,6 +92,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// Steps that each part may do in the first round; eight times as many in each round that follows.
 const FIRST_ROUND: u64 = 4096;
 
+/// Bytes that states may take, however small the budget is.
+const LEAST_BYTES: usize = 4 << 20;
+
 /// Decides whether `history` is linearizable with respect to `model`.
 ///
 /// # Panics
@@ -120,14 +123,14 @@ pub fn check<M: Model>(
         let part = &parts[index];
         let again =
             |goal| PartSearch::new(model, operations, part, budget.states, memo_bytes).with_goal(goal);
-        return Verdict::Illegal(blame(search, part, budget.steps, again));
+        return Verdict::Illegal(blame(search, part, budget, again));
     }
     let effort = effort(&searches);
     if let Some(index) = searches.iter().position(|search| search.status() != Status::Valid) {
         let search = &searches[index];
         let resource = match search.status() {
             Status::OutOfStates => Resource::States,
-            _ if search.memo_is_full() => Resource::Memory,
+            _ if search.memo_is_full() || search.steps() < budget.steps => Resource::Memory,
             _ => Resource::Steps,
         };
         let (prefix, states, waiting_for) = match search.deepest() {
@@ -157,6 +160,7 @@ fn search_in_rounds<M: Model>(searches: &[Mutex<PartSearch<'_, M>>], options: &O
     let mut running: Vec<usize> = (0..searches.len()).collect();
     loop {
         allowance = allowance.min(options.budget.steps);
+        let bytes = bytes_for_states(searches, running.len(), options);
         // The first round is done here, since starting threads takes longer than most histories.
         let threads = if allowance == FIRST_ROUND { 1 } else { options.threads.min(running.len()).max(1) };
         let illegal = AtomicUsize::new(usize::MAX);
@@ -168,7 +172,8 @@ fn search_in_rounds<M: Model>(searches: &[Mutex<PartSearch<'_, M>>], options: &O
                     continue;
                 }
                 let mut search = searches[index].lock().expect("no search panicked");
-                if search.run(allowance, overtaken) == Status::Illegal {
+                let most = search.state_bytes() + bytes;
+                if search.run(allowance, most, overtaken) == Status::Illegal {
                     illegal.fetch_min(index, Ordering::Relaxed);
                 }
             }
@@ -197,12 +202,30 @@ fn search_in_rounds<M: Model>(searches: &[Mutex<PartSearch<'_, M>>], options: &O
     }
 }
 
+/// How many bytes of new states each running part may take in a round: its share of what is left of the budget. It depends
+/// on the rounds before and not on threads.
+fn bytes_for_states<M: Model>(
+    searches: &[Mutex<PartSearch<'_, M>>],
+    running: usize,
+    options: &Options,
+) -> usize {
+    let held: usize =
+        searches.iter().map(|search| search.lock().expect("no search panicked").state_bytes()).sum();
+    let left = most_bytes(options.budget).saturating_sub(held);
+    left / running.max(1)
+}
+
+/// How many bytes the states of all parts may take.
+fn most_bytes(budget: Budget) -> usize {
+    (budget.memo_bytes / 2).max(LEAST_BYTES)
+}
+
 /// Finds the blamed operation of an illegal part between the deepest point that its search met and the latest return
 /// that it found impossible to cover. `again` makes a search for an order up to a return.
 fn blame<'h, M: Model>(
     search: PartSearch<'h, M>,
     part: &[usize],
-    max_steps: u64,
+    budget: Budget,
     again: impl Fn(u32) -> PartSearch<'h, M>,
 ) -> Violation<M::State> {
     let mut effort = effort(std::slice::from_ref(&search));
@@ -213,7 +236,7 @@ fn blame<'h, M: Model>(
     while deepest.limit < impossible {
         let goal = deepest.limit + (impossible - deepest.limit) / 2;
         let mut search = again(goal);
-        let status = search.run(max_steps, || false);
+        let status = search.run(budget.steps, most_bytes(budget), || false);
         effort.steps += search.steps();
         match status {
             Status::Illegal => impossible = search.impossible().min(goal),

@@ -192,8 +192,9 @@ impl<'h, M: Model> PartSearch<'h, M> {
         }
     }
 
-    /// Searches on until decided, until `max_steps` in all are done, or until `stop` says so (asked now and then).
-    pub(super) fn run(&mut self, max_steps: u64, stop: impl Fn() -> bool) -> Status {
+    /// Searches on until decided, until `max_steps` in all are done, until the states take more than `max_bytes`, or
+    /// until `stop` says so (asked now and then).
+    pub(super) fn run(&mut self, max_steps: u64, max_bytes: usize, stop: impl Fn() -> bool) -> Status {
         let mut rounds = 0u32;
         while self.status == Status::Running && self.steps < max_steps {
             rounds = rounds.wrapping_add(1);
@@ -202,6 +203,8 @@ impl<'h, M: Model> PartSearch<'h, M> {
             }
             if self.transitions.states() > self.max_states {
                 self.status = Status::OutOfStates;
+            } else if self.state_bytes() > max_bytes {
+                break;
             } else if self.entering {
                 self.enter();
             } else if !self.advance() {
@@ -230,6 +233,11 @@ impl<'h, M: Model> PartSearch<'h, M> {
 
     pub(super) fn bytes(&self) -> usize {
         self.memo.bytes() + self.transitions.bytes()
+    }
+
+    /// What the states and the steps between them take.
+    pub(super) fn state_bytes(&self) -> usize {
+        self.transitions.bytes()
     }
 
     pub(super) fn memo_is_full(&self) -> bool {

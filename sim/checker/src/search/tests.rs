@@ -253,6 +253,27 @@ fn a_budget_that_is_too_small_is_unknown_and_never_wrong() {
     assert!(unknown > 50, "the budgets did not bite: {unknown}");
 }
 
+#[test]
+fn states_count_in_the_budget_of_memory() {
+    use crate::model::multi_register::MicroOp;
+    // Writers of many keys, all at once, and a read of what nobody can have left there with all of them before it.
+    let write = |n: u64, value| MicroOp::Write(format!("key{n}").into(), Some(value));
+    let mut operations: Vec<_> = (0..400u64)
+        .map(|n| Operation::ok(n, 0, 1000, vec![write(n, 1), write(n + 1, 2)], Vec::new()))
+        .collect();
+    let read = vec![MicroOp::Read("key0".into()), MicroOp::Read("key400".into())];
+    operations.push(Operation::ok(500, 1001, 1002, read, vec![Some(Some(1)), Some(Some(1))]));
+    let history = ConcurrentHistory::new(operations).unwrap();
+    let budget = Budget { memo_bytes: 8 << 20, steps: 1_000_000, ..Budget::default() };
+    match check(&MultiRegister::default(), &history, &Options { budget, threads: 1 }) {
+        Verdict::Unknown(exhausted) => {
+            assert_eq!(exhausted.resource, Resource::Memory);
+            assert!(exhausted.effort.bytes < 16 << 20, "{:?}", exhausted.effort);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
 /// A register that ten clients read, write and compare for so many operations. One read answers `lie`.
 fn long_with_a_lie(
     chance: &mut Chance,

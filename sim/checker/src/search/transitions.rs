@@ -31,6 +31,8 @@ pub(super) struct Transitions<'h, M: Model> {
     model: &'h M,
     classes: Vec<Class<'h, M::Input, M::Output>>,
     states: Vec<M::State>,
+    /// What the states hold on the heap, in bytes.
+    heap: usize,
     by_value: IdTable,
     /// For each state, where its row of answers begins, in rows; `NOT_ASKED` for none yet.
     row_of: Vec<u32>,
@@ -43,6 +45,7 @@ impl<'h, M: Model> Transitions<'h, M> {
             model,
             classes,
             states: Vec::new(),
+            heap: 0,
             by_value: IdTable::default(),
             row_of: Vec::new(),
             rows: Vec::new(),
@@ -101,10 +104,11 @@ impl<'h, M: Model> Transitions<'h, M> {
         self.states.len()
     }
 
-    /// Bytes held, not counting what states hold on the heap.
+    /// Bytes held, with what the states hold on the heap as far as the model counts it.
     pub(super) fn bytes(&self) -> usize {
         (self.rows.len() + self.row_of.len()) * 4
             + self.states.len() * size_of::<M::State>()
+            + self.heap
             + self.by_value.bytes()
     }
 
@@ -122,6 +126,7 @@ impl<'h, M: Model> Transitions<'h, M> {
         }
         let id = self.states.len() as StateId;
         assert!(id < ILLEGAL, "the state budget is checked long before four thousand million states");
+        self.heap += self.model.heap_bytes(&state);
         self.states.push(state);
         self.row_of.push(NOT_ASKED);
         let states = &self.states;

@@ -8,7 +8,7 @@ pub struct Budget {
     /// Different states, for each part.
     pub states: usize,
     /// Bytes for the memory of configurations, for all parts together. Past it the search goes on without
-    /// remembering more.
+    /// remembering more. Half as many may be taken by the states; past that the search ends.
     pub memo_bytes: usize,
 }
 

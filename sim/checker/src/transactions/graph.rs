@@ -31,6 +31,8 @@ pub(super) struct Graph {
     nodes: Vec<Node>,
     /// Of transactions and then helpers: where an edge leads, and why.
     edges: Vec<Vec<(u32, Because)>>,
+    /// The returns, ascending: those of the first helpers.
+    returns: Vec<u64>,
 }
 
 impl Graph {
@@ -39,7 +41,8 @@ impl Graph {
         let mut returns: Vec<(u64, u32)> =
             nodes.iter().enumerate().filter_map(|(at, node)| Some((node.ret?, at as u32))).collect();
         returns.sort_unstable();
-        let mut graph = Graph { edges: vec![Vec::new(); nodes.len()], nodes };
+        let times = returns.iter().map(|&(ret, _)| ret).collect();
+        let mut graph = Graph { edges: vec![Vec::new(); nodes.len()], nodes, returns: times };
         let first = graph.edges.len() as u32;
         for (place, &(_, node)) in returns.iter().enumerate() {
             let helper = graph.helper();
@@ -86,6 +89,14 @@ impl Graph {
     /// When a completed transaction returned; nothing for any other node.
     pub(super) fn ret(&self, node: u32) -> Option<u64> {
         self.nodes.get(node as usize)?.ret
+    }
+
+    /// No transaction on or after this node was called before this time. Zero for helpers of which that is not known.
+    pub(super) fn earliest(&self, node: u32) -> u64 {
+        match (node as usize).checked_sub(self.nodes.len()) {
+            None => self.nodes[node as usize].call,
+            Some(helper) => self.returns.get(helper).copied().unwrap_or(0),
+        }
     }
 
     /// All nodes, helpers too, each after those that lead to it; among transactions that may come next the one called

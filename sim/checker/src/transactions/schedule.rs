@@ -6,8 +6,9 @@
 //! - A transaction that only reads is taken as soon as it fits, which takes nothing from any other. Of the writers the one
 //!   that must be done first is tried first.
 //! - No writer is taken that would make some transaction wait for itself (`waits_for_itself`). The version
-//!   that it writes has readers; these come before whatever else writes that key, after all that the graph has before
-//!   them, and this after the readers of the other present versions.
+//!   that it writes has readers; these come before whatever else writes that key. So such a writer must not lead to such a
+//!   reader. A way from one to the other is looked for among the transactions that run beside the reader. All others
+//!   come before it or after it in real time, and that is seen at once. So the look is short, however far ahead the reader is.
 //! - Where nothing fits, the last choices are taken back, sometimes a few and seldom many, and made again by a seeded chance.
 //!
 //! The problem is NP-complete (Papadimitriou 1979), so the work is bounded (`work_allowed`) and an order may go
@@ -87,8 +88,8 @@ struct Taken {
 struct Schedule<'g> {
     graph: &'g Graph,
     versions: &'g [Versions],
-    /// What leads to each node.
-    before: Vec<Vec<u32>>,
+    /// The calls and returns of the transactions.
+    times: Vec<(u64, u64)>,
     /// What each transaction reads and writes: the key's place, and the version's.
     reads: Vec<Vec<(usize, usize)>>,
     writes: Vec<Vec<(usize, usize)>>,
@@ -99,6 +100,8 @@ struct Schedule<'g> {
     /// Of each key the present version, and how many of its readers are still to come.
     now: Vec<usize>,
     waiting: Vec<usize>,
+    /// Of each key the writers that are still to come, by their calls.
+    left: Vec<BTreeSet<(u64, u32)>>,
     /// How many nodes that lead to each are still to come.
     incoming: Vec<u32>,
     done: Vec<bool>,
@@ -107,8 +110,8 @@ struct Schedule<'g> {
     log: Vec<Taken>,
     /// How many transactions the log has.
     taken: usize,
-    /// When each node was last looked at, and whether that look is over.
-    looked: Vec<(u64, bool)>,
+    /// In which look each node was last met.
+    looked: Vec<u64>,
     look: u64,
 }
 
@@ -133,36 +136,35 @@ impl<'g> Schedule<'g> {
                 }
             }
         }
-        let mut before = vec![Vec::new(); order.len()];
         let mut due = vec![u64::MAX; order.len()];
         for &node in order.iter().rev() {
             let mut least = graph.ret(node).unwrap_or(u64::MAX);
             for to in graph.successors(node) {
-                before[to as usize].push(node);
                 least = least.min(due[to as usize]);
             }
             due[node as usize] = least;
         }
-        for of in &mut before {
-            of.sort_unstable();
-            of.dedup();
-        }
+        let times = graph.times();
+        let left = |of: &Versions| {
+            of.writers.iter().flatten().map(|&writer| (times[writer as usize].0, writer)).collect()
+        };
         let mut schedule = Schedule {
             graph,
             versions,
-            before,
             reads,
             writes,
             any_of,
             due,
             now: vec![0; versions.len()],
             waiting: versions.iter().map(|of| of.readers[0].len()).collect(),
+            left: versions.iter().map(left).collect(),
+            times,
             incoming: graph.incoming(),
             done: vec![false; order.len()],
             ready: BTreeSet::new(),
             log: Vec::new(),
             taken: 0,
-            looked: vec![(0, false); order.len()],
+            looked: vec![0; order.len()],
             look: 0,
         };
         let first = (0..order.len() as u32).filter(|&node| schedule.incoming[node as usize] == 0).collect();
@@ -231,50 +233,51 @@ impl<'g> Schedule<'g> {
             })
     }
 
-    /// Whether some transaction would have to come before itself, were `node` taken next.
-    fn waits_for_itself(&self, node: u32, looks: &mut (Vec<(u64, bool)>, u64), allowed: &mut u64) -> bool {
+    /// Whether some transaction would have to come before itself, were `node` taken next. Up to now none has to.
+    fn waits_for_itself(&self, node: u32, looks: &mut (Vec<u64>, u64), allowed: &mut u64) -> bool {
+        self.writes[node as usize].iter().any(|&(key, version)| {
+            let readers = &self.versions[key].readers[version];
+            readers.iter().any(|&reader| self.would_follow(reader, key, node, looks, allowed))
+        })
+    }
+
+    /// Whether another writer of the key must come before the reader, once `node` is done.
+    fn would_follow(
+        &self,
+        reader: u32,
+        key: usize,
+        node: u32,
+        looks: &mut (Vec<u64>, u64),
+        allowed: &mut u64,
+    ) -> bool {
         let (looked, look) = looks;
         *look += 1;
+        let (call, ret) = self.times[reader as usize];
         let writes = &self.writes[node as usize];
-        let present = |key: usize| match writes.iter().find(|&&(written, _)| written == key) {
-            Some(&(_, version)) => version,
-            None => self.now[key],
+        let is_present = |key: usize, version: usize| match writes.iter().find(|write| write.0 == key) {
+            Some(&(_, written)) => written == version,
+            None => self.now[key] == version,
         };
-        // A depth-first search. The nodes that were entered and not left lie on the way to the present one.
-        enum Visit {
-            Enter(u32),
-            Leave(u32),
-        }
-        let readers = writes.iter().flat_map(|&(key, version)| &self.versions[key].readers[version]);
-        let mut stack: Vec<Visit> = readers.map(|&reader| Visit::Enter(reader)).collect();
-        while let Some(visit) = stack.pop() {
-            let at = match visit {
-                Visit::Leave(at) => {
-                    looked[at as usize].1 = true;
-                    continue;
-                }
-                Visit::Enter(at) => at,
-            };
+        // What was called after the reader had returned does not lead to it.
+        let left = |key: usize| self.left[key].range(..=(ret, u32::MAX)).map(|&(_, writer)| writer);
+        let mut stack: Vec<u32> = left(key).filter(|&writer| writer != reader).collect();
+        while let Some(at) = stack.pop() {
             *allowed = allowed.saturating_sub(1);
-            if at == node || self.done[at as usize] {
+            if at == node || self.done[at as usize] || looked[at as usize] == *look {
                 continue;
             }
-            match looked[at as usize] {
-                (when, over) if when == *look => match over {
-                    true => continue,
-                    false => return true,
-                },
-                _ => looked[at as usize] = (*look, false),
+            looked[at as usize] = *look;
+            if at == reader {
+                return true;
             }
-            stack.push(Visit::Leave(at));
-            stack.extend(self.before[at as usize].iter().map(|&before| Visit::Enter(before)));
+            stack.extend(self.graph.successors(at).filter(|&to| self.graph.earliest(to) <= ret));
             if (at as usize) < self.graph.len() {
-                for &(key, _) in &self.writes[at as usize] {
-                    let readers = &self.versions[key].readers[present(key)];
-                    stack.extend(
-                        readers.iter().filter(|&&reader| reader != at).map(|&reader| Visit::Enter(reader)),
-                    );
+                if self.times[at as usize].1 < call {
+                    return true;
                 }
+                let reads =
+                    self.reads[at as usize].iter().filter(|&&(key, version)| is_present(key, version));
+                stack.extend(reads.flat_map(|&(key, _)| left(key)).filter(|&writer| writer != at));
             }
         }
         false
@@ -289,6 +292,7 @@ impl<'g> Schedule<'g> {
         for &(key, version) in &self.writes[node as usize] {
             replaced.push((key, self.now[key], self.waiting[key]));
             self.now[key] = version;
+            self.left[key].remove(&(self.times[node as usize].0, node));
             self.waiting[key] = self.versions[key].readers[version].len();
         }
         self.taken += 1;
@@ -336,6 +340,7 @@ impl<'g> Schedule<'g> {
             }
             for (key, version, waiting) in replaced.into_iter().rev() {
                 (self.now[key], self.waiting[key]) = (version, waiting);
+                self.left[key].insert((self.times[node as usize].0, node));
             }
             for &(key, _) in &self.reads[node as usize] {
                 self.waiting[key] += 1;
