@@ -1,8 +1,8 @@
 //! A disk that can lose power: a model in memory of what a crash makes of data that was not synced.
 //!
 //! [`Content`] is a file's bytes, [`Tree`] the names of files and directories. Each has what a reader sees, and what
-//! is durable. A crash keeps all that is durable. What it keeps of the rest, a random generator of the caller decides,
-//! so the same seed gives the same disk. [`Unsynced`] chooses between kinds of crashes.
+//! is durable. A crash keeps all that is durable. The caller's random generator decides what it keeps of the rest, so
+//! the same seed gives the same disk. [`Unsynced`] chooses between kinds of crashes.
 //!
 //! Two disks are made of this model. The simulated world's (`sim/src/world/disk`) adds time, stalls, errors, damage and
 //! engines. The store's unit tests have one (`store/src/wal/crash_disk.rs`) on which every operation is done at once,

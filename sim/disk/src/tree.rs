@@ -101,6 +101,14 @@ impl<E> Tree<E> {
         self.inodes.get_mut(&ino)
     }
 
+    /// The bytes of a file; `NotFound` if there is no such file.
+    pub fn content_mut(&mut self, ino: Ino) -> io::Result<&mut Content> {
+        match self.inode_mut(ino) {
+            Some(Inode::File(content)) => Ok(content),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
     /// The inode that a path names.
     pub fn find(&self, path: &Path) -> Option<Ino> {
         let names = names(path).ok()?;

@@ -8,6 +8,7 @@ use crate::world::Distribution;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use squall_core::planted::Bug;
+use squall_store::seam::DialOptions;
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -540,9 +541,6 @@ pub const COUNTERS: [(&str, &str); 29] = [
 /// A message and a write that take less than this are usual.
 const USUAL_STEP: Duration = Duration::from_millis(50);
 
-/// How long a dial may take (`store/src/peer`, and etcd's client).
-const DIAL: Duration = Duration::from_secs(2);
-
 impl Spec {
     /// The faults, those of groups too, in the file's order.
     pub fn each_fault(&self) -> impl Iterator<Item = &Fault> {
@@ -590,7 +588,8 @@ impl Spec {
     /// - A vote must take less than the election time-out: the candidate's fsync, a round trip, the voter's fsync. So must all
     ///   but very few messages, since each holds up those behind it on its link. One member alone leads anyway; but where a step
     ///   takes seconds, clients give up before anything is done.
-    /// - A connection takes a round trip, and members and clients give up a dial after [`DIAL`].
+    /// - A connection takes a round trip, and members and clients give up a dial after
+    ///   [`DialOptions::connect_timeout`].
     /// - A proposal passes the proposer, the leader, a follower and the leader again, each of which may be in the middle of some
     ///   writes. The store gives it up after its own time-out.
     pub fn is_fast_enough(&self) -> bool {
@@ -599,7 +598,7 @@ impl Spec {
         let alone = if cluster.members == 1 { Duration::from_secs(3) } else { Duration::ZERO };
         let proposal = 4 * self.slow_message() + 12 * self.slowest_write();
         vote.max(self.slow_message()) < cluster.election_timeout.max(alone)
-            && 2 * self.slow_message() < DIAL
+            && 2 * self.slow_message() < DialOptions::default().connect_timeout
             && proposal < Duration::from_secs(5) + 2 * cluster.election_timeout
     }
 }

@@ -46,7 +46,7 @@ struct Claims {
 
 /// The claims that count in a token, which another may have signed. Times may have fractions of a second (RFC 7519).
 #[derive(Deserialize)]
-struct Read {
+struct ReceivedClaims {
     username: String,
     revision: u64,
     exp: f64,
@@ -54,7 +54,7 @@ struct Read {
     iat: Option<f64>,
 }
 
-impl Read {
+impl ReceivedClaims {
     /// As in etcd, a token is not valid before `nbf`, nor before it was issued.
     fn is_valid(&self, now: Duration) -> bool {
         let now = now.as_secs_f64();
@@ -169,7 +169,7 @@ impl SignedTokens for Jwt {
         validation.validate_exp = false;
         validation.validate_aud = false;
         validation.required_spec_claims.clear();
-        let read = jsonwebtoken::decode::<Read>(token, &self.reads, &validation).ok()?.claims;
+        let read = jsonwebtoken::decode::<ReceivedClaims>(token, &self.reads, &validation).ok()?.claims;
         read.is_valid(now).then_some((read.username, read.revision))
     }
 }

@@ -1,7 +1,7 @@
 //! A disk in memory that can lose power, for the store's tests: the model of `squall-disk` behind the `Files` seam.
 //!
-//! Every operation is done at once, without time and runtime, and power can be lost at each operation in turn. What
-//! a crash makes of data that was not synced, the model says; its random generator is seeded, so a failing case
+//! Every operation is done at once, without time and runtime, and power can be lost at each operation in turn. The
+//! model decides what a crash makes of data that was not synced. Its random generator is seeded, so a failing case
 //! repeats. The simulated world's disks are the same model with time and faults (`sim/src/world/disk`). One
 //! conformance suite (`seam::conformance::files`) holds both to the contract.
 
@@ -117,7 +117,7 @@ impl CrashDisk {
         let (ino, content) = disk.tree.file(path).expect("the file is there");
         let mut bytes = content.read(0, content.len()).to_vec();
         how(&mut bytes);
-        *disk.content(ino).expect("it was just there") = Content::durable(bytes);
+        *disk.tree.content_mut(ino).expect("it was just there") = Content::durable(bytes);
     }
 
     fn disk(&self) -> MutexGuard<'_, Disk> {
@@ -150,13 +150,6 @@ impl Disk {
     fn power_is_back(&mut self) {
         self.power_fails_at = None;
         self.dead = false;
-    }
-
-    fn content(&mut self, ino: Ino) -> io::Result<&mut Content> {
-        match self.tree.inode_mut(ino) {
-            Some(Inode::File(content)) => Ok(content),
-            _ => Err(io::Error::new(io::ErrorKind::NotFound, "a crash took the file")),
-        }
     }
 }
 
@@ -257,22 +250,28 @@ impl Drop for Handle {
 
 impl File for Handle {
     fn append(&mut self, data: Bytes) -> BoxFuture<'_, io::Result<()>> {
-        ready(self.disk.change(|disk| disk.content(self.ino).map(|content| content.append(&data))))
+        ready(self.disk.change(|disk| disk.tree.content_mut(self.ino).map(|content| content.append(&data))))
     }
 
     fn read_at(&mut self, offset: u64, len: usize) -> BoxFuture<'_, io::Result<Bytes>> {
-        ready(self.disk.disk().content(self.ino).map(|content| content.read(offset as usize, len)))
+        ready(self.disk.disk().tree.content_mut(self.ino).map(|content| content.read(offset as usize, len)))
     }
 
     fn sync(&mut self) -> BoxFuture<'_, io::Result<()>> {
-        ready(self.disk.change(|disk| disk.content(self.ino).map(|content| content.settle(content.mark()))))
+        ready(
+            self.disk
+                .change(|disk| disk.tree.content_mut(self.ino).map(|content| content.settle(content.mark()))),
+        )
     }
 
     fn truncate(&mut self, len: u64) -> BoxFuture<'_, io::Result<()>> {
-        ready(self.disk.change(|disk| disk.content(self.ino).map(|content| content.truncate(len as usize))))
+        ready(
+            self.disk
+                .change(|disk| disk.tree.content_mut(self.ino).map(|content| content.truncate(len as usize))),
+        )
     }
 
     fn len(&self) -> u64 {
-        self.disk.disk().content(self.ino).map_or(0, |content| content.len() as u64)
+        self.disk.disk().tree.content_mut(self.ino).map_or(0, |content| content.len() as u64)
     }
 }

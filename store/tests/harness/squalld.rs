@@ -68,6 +68,11 @@ impl Member {
         Self { client_scheme: "https", peer_scheme: "https", ..Self::new(folder, name) }
     }
 
+    /// Three members below `folder`: m1, m2 and m3.
+    pub fn three(folder: &Path) -> [Self; 3] {
+        ["m1", "m2", "m3"].map(|name| Self::new(folder, name))
+    }
+
     pub fn client_address(&self) -> String {
         format!("127.0.0.1:{}", self.client)
     }

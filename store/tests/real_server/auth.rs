@@ -133,8 +133,7 @@ fn users_may_what_their_roles_allow() {
 #[test]
 fn every_member_knows_users_and_those_who_join_by_a_snapshot_too() {
     let folder = folder();
-    let members: Vec<Member> =
-        ["m1", "m2", "m3"].iter().map(|name| Member::new(folder.path(), name)).collect();
+    let members = Member::three(folder.path()).to_vec();
     let all: Vec<&Member> = members.iter().collect();
     let flags = ["--bcrypt-cost=4", "--snapshot-count=20"];
     let mut running: Vec<Running> = members.iter().map(|member| member.spawn(&all, &flags)).collect();

@@ -9,7 +9,7 @@ use crate::harness::{Etcdctl, Member, cluster, folder, paragraph, refused, squal
 #[test]
 fn force_new_cluster_after_a_lost_majority() {
     let folder = folder();
-    let members = ["m1", "m2", "m3"].map(|name| Member::new(folder.path(), name));
+    let members = Member::three(folder.path());
     let all: Vec<&Member> = members.iter().collect();
     let Some(etcdctl) = Etcdctl::find(&all[2..]) else { return };
     let mut running: Vec<_> = members.iter().map(|member| member.spawn(&all, &[])).collect();

@@ -65,8 +65,7 @@ async fn put(member: &Member, key: &str) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_during_an_install_has_the_header_of_its_content() {
     let folder = folder();
-    let members: Vec<Member> =
-        ["m1", "m2", "m3"].iter().map(|name| Member::new(folder.path(), name)).collect();
+    let members = Member::three(folder.path()).to_vec();
     let all: Vec<&Member> = members.iter().collect();
     let flags = ["--snapshot-count=100"];
     let mut running: Vec<Running> = members.iter().map(|member| member.spawn(&all, &flags)).collect();

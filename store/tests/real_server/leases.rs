@@ -95,7 +95,7 @@ fn a_lease_expires_also_over_a_restart_of_its_leader() {
 #[test]
 fn any_member_keeps_a_lease_alive_and_a_new_leader_goes_on_with_it() {
     let folder = folder();
-    let members = ["m1", "m2", "m3"].map(|name| Member::new(folder.path(), name));
+    let members = Member::three(folder.path());
     let all: Vec<&Member> = members.iter().collect();
     let Some(etcdctl) = Etcdctl::find(&all) else { return };
     let mut running: Vec<_> = members.iter().map(|member| member.spawn(&all, &[])).collect();

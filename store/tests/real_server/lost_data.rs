@@ -20,7 +20,7 @@ async fn write(member: &Member, count: usize) {
 
 /// Three running members, their processes, and the indexes of the leader and of a follower.
 async fn three(folder: &Path) -> (Vec<Member>, Vec<Option<Running>>, usize, usize) {
-    let members: Vec<Member> = ["m1", "m2", "m3"].iter().map(|name| Member::new(folder, name)).collect();
+    let members = Member::three(folder).to_vec();
     let all: Vec<&Member> = members.iter().collect();
     let mut running: Vec<Running> = members.iter().map(|member| member.spawn(&all, &[])).collect();
     wait_all_ready(&mut running);

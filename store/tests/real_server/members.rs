@@ -46,14 +46,10 @@ fn number(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
-fn members(folder: &std::path::Path) -> [Member; 3] {
-    ["m1", "m2", "m3"].map(|name| Member::new(folder, name))
-}
-
 #[test]
 fn an_operator_moves_the_leader() {
     let folder = folder();
-    let members = members(folder.path());
+    let members = Member::three(folder.path());
     let Some((etcdctl, _running, ids)) = three(&members) else { return };
     etcdctl.ok(&["put", "k", "before"]);
     for target in [0, 1, 2, 2] {
@@ -75,7 +71,7 @@ fn an_operator_moves_the_leader() {
 #[test]
 fn a_leader_that_is_to_hand_over_to_a_dead_member_goes_on() {
     let folder = folder();
-    let members = members(folder.path());
+    let members = Member::three(folder.path());
     let Some((etcdctl, running, ids)) = three(&members) else { return };
     etcdctl.ok(&["move-leader", &ids[0]]);
     let [_m1, _m2, m3] = running;
@@ -89,7 +85,7 @@ fn a_leader_that_is_to_hand_over_to_a_dead_member_goes_on() {
 #[test]
 fn a_member_moves_to_another_address() {
     let folder = folder();
-    let mut members = members(folder.path());
+    let mut members = Member::three(folder.path());
     let Some((etcdctl, running, ids)) = three(&members) else { return };
     etcdctl.ok(&["put", "k", "before"]);
 

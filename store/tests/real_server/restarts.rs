@@ -22,8 +22,7 @@ const WRITERS: usize = 8;
 async fn a_restarted_member_serves_soon() {
     let kills: usize = std::env::var("SQUALL_RESTARTS").ok().and_then(|n| n.parse().ok()).unwrap_or(12);
     let folder = folder();
-    let members: Vec<Member> =
-        ["m1", "m2", "m3"].iter().map(|name| Member::new(folder.path(), name)).collect();
+    let members = Member::three(folder.path()).to_vec();
     let all: Vec<&Member> = members.iter().collect();
     let flags = ["--snapshot-count=2000"];
     let mut running: Vec<Running> = members.iter().map(|member| member.spawn(&all, &flags)).collect();

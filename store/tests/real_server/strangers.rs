@@ -64,8 +64,7 @@ fn id_of(log: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_members_folder() {
     let folder = folder();
-    let members: Vec<Member> =
-        ["m1", "m2", "m3"].iter().map(|name| Member::new(folder.path(), name)).collect();
+    let members = Member::three(folder.path()).to_vec();
     let all: Vec<&Member> = members.iter().collect();
     let mut running: Vec<Running> = members.iter().map(|member| member.spawn(&all, &[])).collect();
     wait_all_ready(&mut running);

@@ -99,7 +99,7 @@ fn puts_deletes_prefixes_and_old_revisions() {
 #[test]
 fn a_member_that_lags_tells_its_watchers_everything() {
     let folder = folder();
-    let members = ["m1", "m2", "m3"].map(|name| Member::new(folder.path(), name));
+    let members = Member::three(folder.path());
     let all: Vec<&Member> = members.iter().collect();
     let Some(etcdctl) = Etcdctl::find(&all[..2]) else { return };
     let mut running: Vec<_> = members.iter().map(|member| member.spawn(&all, &[])).collect();

@@ -15,7 +15,7 @@
 //! own answer may have been on the way. If the network's delays have a long tail, one message may take much longer than all
 //! others, and the request and its answer are allowed that.
 //!
-//! The client's connection must have worked ([`Disturbances::spare`]).
+//! The client's connection must have worked ([`Disturbances::leave_alone`]).
 
 use std::cell::LazyCell;
 
@@ -85,7 +85,7 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
         }
         let is_lost = answered >= OVERTAKEN_BY
             && until - operation.call >= LONGER * longest + there_and_back
-            && times.spare(history, operation, until);
+            && times.leave_alone(history, operation, until);
         is_lost.then_some((operation, answered))
     });
     let failure = lost.map(|(operation, answered)| {

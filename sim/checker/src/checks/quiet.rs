@@ -77,7 +77,7 @@ impl Disturbances {
     /// Whether nothing breaks from an operation's call to `until`, and its client has a connection that works. A connection
     /// that died in silence stays dead until its keep-alives notice, long after. So the same client must have had an answer
     /// from that member since the last disturbance, if there was one.
-    pub(super) fn spare(&self, history: &RunHistory, operation: &Operation, until: u64) -> bool {
+    pub(super) fn leave_alone(&self, history: &RunHistory, operation: &Operation, until: u64) -> bool {
         let connected = |before: &Operation| {
             before.client == operation.client
                 && before.endpoint == operation.endpoint

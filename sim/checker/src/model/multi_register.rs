@@ -58,10 +58,8 @@ impl MultiRegister {
                 MicroOp::Write(written, value) if written == key => Some(*value),
                 _ => None,
             });
-            let found = own.unwrap_or_else(|| {
-                let place = state.binary_search_by(|(name, _)| name.as_ref().cmp(key.as_ref()));
-                place.map_or_else(|_| self.initial_of(key), |at| state[at].1)
-            });
+            let found = own
+                .unwrap_or_else(|| place(state, key).map_or_else(|_| self.initial_of(key), |at| state[at].1));
             if found != *read {
                 return false;
             }
@@ -72,6 +70,11 @@ impl MultiRegister {
 
 /// The registers written so far and their values, sorted by name.
 pub type MultiState = Vec<(Arc<str>, Value)>;
+
+/// Where a key is in the state, or where it would be.
+fn place(state: &MultiState, key: &str) -> Result<usize, usize> {
+    state.binary_search_by(|(name, _)| name.as_ref().cmp(key))
+}
 
 impl Model for MultiRegister {
     type State = MultiState;
@@ -97,7 +100,7 @@ impl Model for MultiRegister {
         let mut next = state.clone();
         for micro in input {
             let MicroOp::Write(key, value) = micro else { continue };
-            match next.binary_search_by(|(name, _)| name.as_ref().cmp(key.as_ref())) {
+            match place(&next, key) {
                 Ok(at) => next[at].1 = *value,
                 // A register that holds its initial value stays out of the state, so that equal stores are
                 // equal states.

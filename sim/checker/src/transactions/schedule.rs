@@ -7,8 +7,8 @@
 //!   that must be done first is tried first.
 //! - No writer is taken that would make some transaction wait for itself (`waits_for_itself`). The version
 //!   that it writes has readers; these come before whatever else writes that key. So such a writer must not lead to such a
-//!   reader. A way from one to the other is looked for among the transactions that run beside the reader. All others
-//!   come before it or after it in real time, and that is seen at once. So the look is short, however far ahead the reader is.
+//!   reader. A path from one to the other is searched for among the transactions that overlap the reader in time. All others
+//!   come before it or after it, which their times show. So the search is short, however far ahead the reader is.
 //! - Where nothing fits, the last choices are taken back, sometimes a few and seldom many, and made again by a seeded chance.
 //!
 //! The problem is NP-complete (Papadimitriou 1979), so the work is bounded (`work_allowed`) and an order may go
@@ -110,7 +110,7 @@ struct Schedule<'g> {
     log: Vec<Taken>,
     /// How many transactions the log has.
     taken: usize,
-    /// In which look each node was last met.
+    /// The number of the search that met each node last.
     looked: Vec<u64>,
     look: u64,
 }

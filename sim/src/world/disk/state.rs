@@ -336,10 +336,7 @@ impl State {
 
     /// The content of an existing file.
     pub(super) fn content(&mut self, ino: Ino) -> io::Result<&mut Content> {
-        match self.tree.inode_mut(ino) {
-            Some(Inode::File(content)) => Ok(content),
-            _ => Err(io::ErrorKind::NotFound.into()),
-        }
+        self.tree.content_mut(ino)
     }
 
     /// Fails if a fault makes this operation fail.

@@ -9,7 +9,7 @@
 //! Each rule allows [`LEAST`] of time, and more if the store is slow: [`SLOWER`] times what the slowest request took that the same
 //! member answered meanwhile. At least [`OTHERS`] requests must show that the member works, and none may have been left
 //! without an answer. Nothing may have broken since the call, since the member's task or the connection that serves it may be
-//! gone, and its client must have a connection that works ([`Disturbances::spare`]). Nothing is demanded of a run with users, whose
+//! gone, and its client must have a connection that works ([`Disturbances::leave_alone`]). Nothing is demanded of a run with users, whose
 //! tokens may end in the middle of a service's work, or with a full store. The members report which places there are
 //! ([`presence`](super::presence)).
 
@@ -114,7 +114,7 @@ impl<'a> Waits<'a> {
         }
         slowest += self.history.longest_delay_ns();
         let enough = answered >= OTHERS && to - from > LEAST + SLOWER * slowest;
-        (enough && self.quiet.spare(self.history, operation, to)).then_some(slowest)
+        (enough && self.quiet.leave_alone(self.history, operation, to)).then_some(slowest)
     }
 
     fn turn(&self, operation: &Operation) -> Option<Failure> {

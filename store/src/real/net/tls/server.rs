@@ -35,8 +35,8 @@ struct Rejected<S> {
     why: String,
     /// Whether the caller went away without sending anything, as a probe of the port does.
     silent: bool,
-    /// The socket of a caller that was told why.
-    told: Option<S>,
+    /// The socket of a caller that was sent an alert.
+    alerted: Option<S>,
 }
 
 /// Makes the TLS handshake. If it fails, logs the reason.
@@ -55,7 +55,7 @@ where
         Ok(Err(rejected)) => rejected,
         Err(_) => {
             let why = format!("no handshake within {HANDSHAKE:?}");
-            Rejected { server_name, why, silent: false, told: None }
+            Rejected { server_name, why, silent: false, alerted: None }
         }
     };
     let from = from.map_or_else(|| "a Unix socket".into(), |from| from.to_string());
@@ -65,8 +65,8 @@ where
         let server_name = rejected.server_name;
         tracing::warn!(from, server_name, error = rejected.why, "rejected connection");
     }
-    if let Some(told) = rejected.told {
-        _ = timeout(LINGER, linger(told)).await;
+    if let Some(stream) = rejected.alerted {
+        _ = timeout(LINGER, linger(stream)).await;
     }
     None
 }
@@ -94,11 +94,11 @@ where
         server_name: String::new(),
         silent: error.kind() == io::ErrorKind::UnexpectedEof,
         why: explain(&error),
-        told: None,
+        alerted: None,
     })?;
     *server_name = started.client_hello().server_name().unwrap_or_default().to_owned();
     let rejected =
-        |why: String, told| Rejected { server_name: server_name.clone(), why, silent: false, told };
+        |why: String, alerted| Rejected { server_name: server_name.clone(), why, silent: false, alerted };
 
     let reader = options.clone();
     let config = spawn_blocking(move || reader.server_config()).await;
