@@ -240,7 +240,7 @@ pub(crate) async fn act(
             report = nemesis.apply(&plan.faults, origin, end, healing(spec, chance), patience) => report,
             never = misbehave::after_a_while(&**arena, plan) => match never {},
         };
-        arena.sleep(spec.final_phase.settle).await;
+        let late = settle(&**arena, &cluster, spec).await;
         stop.store(true, Ordering::Relaxed);
         for client in clients {
             // A client's panic has been recorded as a violation.
@@ -248,7 +248,12 @@ pub(crate) async fn act(
         }
         let watches_stuck =
             std::mem::take(&mut *crowd.stuck.lock().expect("no task panics while it notes this"));
-        act_two(&cluster, spec, recorder, operator, patience, watches_stuck, report).await
+        let mut report = act_two(&cluster, spec, recorder, operator, patience, watches_stuck, report).await;
+        // What is stuck for good is told once.
+        if report.stuck.is_empty() && undemanded(&cluster, spec).is_none() {
+            report.stuck.extend(late);
+        }
+        report
     };
     let prometheus = spec
         .alerts
@@ -273,6 +278,19 @@ fn healing(spec: &Spec, chance: &Chance) -> Healing {
         (true, false) => Healing::All,
         (true, true) => Healing::Core(Box::new(ChaCha8Rng::seed_from_u64(chance.child("core").seed()))),
     }
+}
+
+/// The clients go on after the heal for as long as `final.settle` says. An error where the scenario states a bound on the
+/// recovery (`recoveredWithin`) and the cluster took longer.
+async fn settle(arena: &dyn Arena, cluster: &Cluster, spec: &Spec) -> Option<String> {
+    let bound = spec.expect.recovered_within;
+    if bound.is_zero() || !spec.final_phase.heal {
+        arena.sleep(spec.final_phase.settle).await;
+        return None;
+    }
+    let (recovered, ()) =
+        futures_util::future::join(cluster.recovered(bound), arena.sleep(spec.final_phase.settle)).await;
+    recovered.err().map(|stuck| format!("the scenario allows no more (recoveredWithin): {stuck}"))
 }
 
 /// Act two: no more faults and no more load. The cluster must recover, serve, and agree. Completes the nemesis' report.

@@ -7,6 +7,7 @@
 //! means. A stored run does not depend on that, since its plan is stored.
 
 mod groups;
+mod pairs;
 
 use std::{path::Path, time::Duration};
 
@@ -320,6 +321,7 @@ fn draw_faults(spec: &mut Spec, chance: &Chance) {
             spec.faults.pop();
         }
     }
+    pairs::pair(spec, &chance.child("pairs"));
     groups::gather(spec, &chance.child("groups"));
 }
 

@@ -67,6 +67,25 @@ fn groups_are_drawn_now_and_then() {
     assert!(relations > 20, "{relations} faults begin when another is over");
 }
 
+/// Companions of an operator's work and failures in the midst of a member's own work, each shape in some runs.
+#[test]
+fn pairs_are_drawn_now_and_then() {
+    let mut seen: BTreeMap<&str, u32> = BTreeMap::new();
+    for seed in 0..600 {
+        let scenario = draw_scenario(seed);
+        let names: Vec<&String> =
+            scenario.spec.each_fault().filter_map(|fault| fault.name.as_ref()).collect();
+        for shape in ["amid-own-work-", "amid-", "beside-", "change", "disaster", "survivor", "away"] {
+            let has = names.iter().any(|name| match shape {
+                "amid-" => name.starts_with(shape) && !name.starts_with("amid-own-work-"),
+                _ => name.starts_with(shape),
+            });
+            *seen.entry(shape).or_default() += u32::from(has);
+        }
+    }
+    assert!(seen.values().all(|runs| (3..200).contains(runs)), "{seen:?}");
+}
+
 #[test]
 fn every_kind_has_settings_to_draw() {
     let members: Vec<String> = ["m1", "m2", "m3"].map(String::from).to_vec();

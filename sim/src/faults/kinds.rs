@@ -248,6 +248,24 @@ fn beyond_the_budget_nothing_is_demanded() {
     assert_eq!(result.faults_bit.get("bitFlip"), Some(&2));
 }
 
+/// A scenario's own bound on the recovery is judged from the end of the faults on, and a slower cluster breaks it.
+#[test]
+fn a_bound_on_the_recovery_is_judged() {
+    let with = |bound: &str| {
+        let spec = format!(
+            "cluster: {{electionTimeout: 3s}}\nexpect: {{recoveredWithin: {bound}, minOperationsAfter: 0}}"
+        );
+        outcome("{at: 2s, action: crash, mode: majority}", &spec)
+    };
+    let result = with("8s");
+    assert_eq!((result.verdict, &result.failures), (Verdict::Valid, &Vec::new()));
+    let result = with("100ms");
+    assert_eq!(result.verdict, Verdict::Invalid);
+    let [failure] = result.failures.as_slice() else { panic!("{:#?}", result.failures) };
+    assert_eq!(failure.checker, "liveness");
+    assert!(failure.message.contains("(recoveredWithin): 100ms after the heal"), "{}", failure.message);
+}
+
 /// After a lying disk and a power cut, a member starts again all the same: acknowledged writes are lost.
 #[test]
 fn a_fsync_that_lies_is_found_where_the_member_goes_on() {

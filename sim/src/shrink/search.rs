@@ -13,6 +13,9 @@ use crate::{
     text::Source,
 };
 
+/// Up to this many faults are few enough to be written one by one.
+const FEW: usize = 5;
+
 /// Why the search ends before it has tried everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stop {
@@ -44,7 +47,8 @@ pub fn start(plan: &Plan, signature: &Signature) -> Scenario {
             workload.mix = None;
         }
     }
-    // Demands on all runs of a scenario together do not apply to one run. Neither does the expectation of a planted bug.
+    // Bounds that a run must keep may be what it broke. Demands on all runs of a scenario together do not apply to one run.
+    // Neither does the expectation of a planted bug.
     let keeps_minimums = signature.checker == "vacuous";
     let minimum = |stated: u64| if keeps_minimums { stated } else { 0 };
     spec.expect = Expect {
@@ -52,6 +56,9 @@ pub fn start(plan: &Plan, signature: &Signature) -> Scenario {
         min_operations_before: minimum(spec.expect.min_operations_before),
         min_operations_after: minimum(spec.expect.min_operations_after),
         min_writes_during_outage: minimum(spec.expect.min_writes_during_outage),
+        ready_within: spec.expect.ready_within,
+        recovered_within: spec.expect.recovered_within,
+        max_leader_changes: spec.expect.max_leader_changes,
         ..Expect::default()
     };
     Scenario {
@@ -103,7 +110,11 @@ pub fn shrink(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
         let before = chain.last().clone();
         // First the steps that make every later run cheaper.
         sweep(chain, judge, steps::time)?;
+        sweep(chain, judge, steps::without_strikes)?;
         drop_faults(chain, judge)?;
+        if chain.last().spec.faults.len() > FEW {
+            sweep(chain, judge, steps::rhythms)?;
+        }
         sweep(chain, judge, steps::workloads)?;
         sweep(chain, judge, steps::time)?;
         sweep(chain, judge, steps::settings)?;

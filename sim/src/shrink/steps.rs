@@ -3,7 +3,7 @@
 //!
 //! Settings are processed in their JSON form, so a new setting needs no code here.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -79,6 +79,61 @@ pub(super) fn faults_mut(scenario: &mut Scenario) -> impl Iterator<Item = &mut F
 /// The fault with this index.
 fn fault_mut(scenario: &mut Scenario, index: usize) -> &mut Fault {
     faults_mut(scenario).nth(index).expect("a fault was counted")
+}
+
+/// Without all strikes of one of the faults that the plan was drawn from.
+pub(super) fn without_strikes(scenario: &Scenario) -> Vec<Step> {
+    let all = strikes(scenario);
+    let several = all.iter().filter(|_| all.len() > 1);
+    several
+        .map(|(drawn_from, places)| {
+            step(format!("without {drawn_from}"), scenario, |scenario| {
+                super::relations::keep_faults(scenario, |index| !places.contains(&index));
+            })
+        })
+        .collect()
+}
+
+/// One fault that strikes again and again, in place of strikes that are written out one by one. A person would write it so. Chance
+/// then decides each strike anew, so several rhythms are tried.
+pub(super) fn rhythms(scenario: &Scenario) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for (drawn_from, places) in strikes(scenario) {
+        let of_it: Vec<&Fault> =
+            places.iter().filter_map(|place| scenario.spec.each_fault().nth(*place)).collect();
+        let [first, .., last] = of_it.as_slice() else { continue };
+        let mean = last.at.from.saturating_sub(first.at.from) / (of_it.len() as u32 - 1);
+        let longest = of_it.iter().filter_map(|fault| fault.duration).map(|duration| duration.to).max();
+        let duration = first.duration.zip(longest).map(|(window, to)| Window { to, ..window });
+        for every in [mean, mean * 3 / 4, mean * 3 / 2, mean / 2, mean * 2].map(round_rhythm) {
+            steps.push(step(format!("rhythm {drawn_from}"), scenario, |scenario| {
+                super::relations::keep_faults(scenario, |index| !places[1..].contains(&index));
+                let fault = fault_mut(scenario, places[0]);
+                (fault.every, fault.duration, fault.draw) = (Some(Window::exactly(every)), duration, None);
+            }));
+        }
+    }
+    steps
+}
+
+/// A time between two strikes, rounded to 100 ms, or to 10 ms if it is short.
+fn round_rhythm(time: Duration) -> Duration {
+    let unit = if time < Duration::from_millis(500) { 10 } else { 100 };
+    Duration::from_millis(((time.as_millis() as u64 + unit / 2) / unit).max(1) * unit)
+}
+
+/// The places of the strikes of each fault that the plan was drawn from: `crash`, `crash.1`, `crash.2`, …
+fn strikes(scenario: &Scenario) -> BTreeMap<String, Vec<usize>> {
+    let mut all: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (place, fault) in scenario.spec.each_fault().enumerate() {
+        let name = fault.name.clone().unwrap_or_else(|| format!("{} at place {place}", fault.action.name()));
+        let drawn_from = match name.rsplit_once('.') {
+            Some((drawn_from, number)) if number.bytes().all(|digit| digit.is_ascii_digit()) => drawn_from,
+            _ => &name,
+        };
+        all.entry(drawn_from.to_owned()).or_default().push(place);
+    }
+    all
 }
 
 /// Fewer workloads, and smaller ones.
@@ -205,6 +260,12 @@ pub(super) fn faults(scenario: &Scenario) -> Vec<Step> {
             target(fault, &scenario.spec.cluster.member_names(), &mut set);
         }
         settings_of_fault(fault, &mut set);
+        if let Some(every) = fault.every {
+            set("every", &|fault| fault.every = None);
+            for times in [4, 2] {
+                set("rarer", &|fault| fault.every = Some(Window::exactly(every.from * times)));
+            }
+        }
         if let Some(duration) = fault.duration {
             for shorter in [100, 300, 1_000, 2_000, 3_000].map(Duration::from_millis) {
                 if shorter < duration.from {

@@ -5,10 +5,11 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 use super::*;
 use crate::{
     explore::{Signature, draw_scenario},
-    faults::Action,
+    faults::{Action, Fault},
     plan::{Plan, parse_plan},
     report::Failure,
     scenario::{Scenario, parse},
+    text::Window,
 };
 
 /// A judge that decides by a rule, counts the questions, and stops after a budget.
@@ -117,6 +118,40 @@ fn what_the_failure_needs_stays_and_nothing_else() {
     assert_eq!(spec.cluster.snapshot_count, 10_000);
     assert!(spec.time_limit <= Duration::from_secs(10));
     assert!(spec.each_fault().all(|fault| fault.draw.is_none() && fault.at.from.subsec_millis() % 10 == 0));
+}
+
+/// A failure that needs many strikes is shown by one fault that strikes again and again.
+#[test]
+fn many_strikes_become_a_rhythm() {
+    let strikes = |scenario: &Scenario| {
+        let plan = Plan::draw(scenario, scenario.spec.seeds[0]);
+        plan.faults.iter().filter(|fault| fault.action() == Action::Crash).count()
+    };
+    let mut file = busy();
+    let every = Window { from: Duration::from_millis(300), to: Duration::from_millis(400) };
+    file.spec.time_limit = Duration::from_secs(10);
+    let mut crash = Fault::new(Action::Crash, Window::exactly(Duration::from_secs(1)));
+    (crash.every, crash.duration) = (Some(every), Some(Window::exactly(Duration::from_millis(100))));
+    file.spec.faults = vec![crash.into()];
+    let mut scenario = start(&Plan::draw(&file, 1), &heading().signature);
+    assert!(scenario.spec.faults.len() > 20, "{} faults", scenario.spec.faults.len());
+    let mut judge = rule(|scenario: &Scenario| strikes(scenario) >= 12);
+    assert_eq!(shrink(&mut scenario, &mut judge), None);
+    let faults: Vec<&Fault> = scenario.spec.each_fault().collect();
+    assert!(faults.len() == 1 && faults[0].every.is_some(), "{faults:#?}");
+    assert!(judge.asked < 200, "{} runs", judge.asked);
+}
+
+/// A bound that a run broke stays in the scenario, so that the scenario still shows the failure.
+#[test]
+fn bounds_on_a_run_are_kept() {
+    let mut plan = Plan::draw(&draw_scenario(1), 1);
+    let expect = &mut plan.spec.expect;
+    (expect.ready_within, expect.recovered_within) = (Duration::from_secs(2), Duration::from_secs(3));
+    expect.max_leader_changes = Some(4);
+    let kept = start(&plan, &heading().signature).spec.expect;
+    assert_eq!((kept.ready_within, kept.recovered_within), (Duration::from_secs(2), Duration::from_secs(3)));
+    assert_eq!(kept.max_leader_changes, Some(4));
 }
 
 /// If the failure needs no fault, all faults are dropped.
@@ -284,7 +319,9 @@ fn shown(scenario: &Scenario) -> bool {
 
 #[test]
 fn what_one_seed_alone_shows_is_given_up_for_what_many_show() {
-    let mut chain = Chain::from(busy());
+    let mut first = busy();
+    first.spec.workloads[0].clients = 4;
+    let mut chain = Chain::from(first);
     let mut judge = rule(shown);
     super::shrink(&mut chain, &mut judge).expect("there is no budget");
     let smallest = chain.last().clone();

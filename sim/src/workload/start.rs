@@ -8,6 +8,7 @@ use std::{
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use squall_checker::history as h;
+use squall_core::planted::planted;
 use squall_store::seam::{BoxFuture, Env};
 use tokio::sync::oneshot;
 
@@ -24,6 +25,9 @@ use crate::{
     scenario::{EndpointChoice, Workload, WorkloadKind},
     world::Chance,
 };
+
+/// How often a client sends a request again under the planted error `clientRetriesBlindly`.
+const PLANTED_RETRIES: u32 = 3;
 
 /// The state that the clients of a run share.
 pub struct Crowd {
@@ -242,11 +246,12 @@ impl Seat<'_> {
         self.crowd.book.clone().expect("a run with users has a book")
     }
 
-    /// The process's client.
+    /// The process's client. Two planted errors are errors of clients; as `blindRetries`, the first leaves locks out.
     fn client(&self) -> Client {
+        let retries_blindly = planted!(ClientRetriesBlindly) && self.workload.kind != WorkloadKind::Lock;
         self.client_as(self.id, self.workload.endpoints, self.stream("endpoints"))
-            .retrying(self.workload.blind_retries)
-            .reading_stale(self.workload.stale_reads)
+            .retrying(if retries_blindly { PLANTED_RETRIES } else { self.workload.blind_retries })
+            .reading_stale(self.workload.stale_reads || planted!(ClientReadsStale))
     }
 
     /// The same, which acts as root in a run with users.

@@ -418,6 +418,10 @@ mod switches {
             "a lease whose time is over is renewed as long as it is there";
         LeasePromotedByTheFirst "leasePromotedByTheFirst" "lease"
             "a new leader counts only the leases that are granted in its term";
+        ClientRetriesBlindly "clientRetriesBlindly" "client"
+            "a client sends a request again when its answer is lost, and believes the last answer (etcd #14890)";
+        ClientReadsStale "clientReadsStale" "client"
+            "a client asks for serializable reads and takes them for linearizable ones";
         LockTurnNotRechecked "lockTurnNotRechecked" "lock"
             "who waits for the one before it has its turn once that one is gone";
         LockCountsItself "lockCountsItself" "lock"

@@ -367,6 +367,17 @@ fn notices_are_demanded_in_quiet_alone() {
     assert!(matches!(with(8_000_000_000, ""), Verdict::Invalid(_)));
     let cut = "{\"fault\":{\"at\":6000000000,\"action\":\"partition\",\"target\":\"n1\"}}\n";
     assert_eq!(with(8_000_000_000, cut), Verdict::Valid);
+    // Another watch of the stream was told much meanwhile, which held up what was behind it.
+    let beside = |client: u64, bytes: usize| {
+        let value = "v".repeat(bytes);
+        format!(
+            "{{\"watch\":{{\"at\":7900000000,\"client\":{client},\"watch_id\":2,\"revision\":5,\"events\":[{{\"type\":\"put\",\
+             \"kv\":{{\"key\":\"b\",\"value\":\"{value}\",\"create_revision\":5,\"mod_revision\":5,\"version\":1}}}}]}}}}\n"
+        )
+    };
+    assert_eq!(with(8_000_000_000, &beside(40, 20_000)), Verdict::Valid);
+    assert!(matches!(with(8_000_000_000, &beside(40, 20)), Verdict::Invalid(_)));
+    assert!(matches!(with(8_000_000_000, &beside(41, 20_000)), Verdict::Invalid(_)));
 }
 
 /// A leader's own compaction may be refused where another one came before it, and is lost with its leader.

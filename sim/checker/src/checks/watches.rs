@@ -128,8 +128,9 @@ fn not_notified(history: &RunHistory) -> Option<Failure> {
         let most = PAUSES * pause + LATER + 4 * history.longest_delay_ns();
         found = told.windows(2).find_map(|pair| {
             let ((from, _), (to, is_small)) = (pair[0], pair[1]);
-            // A large response takes its time on the way.
-            (is_small && to - from > most && !quiet.touch(from, to)).then(|| {
+            // A large response takes its time on the way, and what is behind it on its stream waits.
+            let judged = is_small && to - from > most && !quiet.touch(from, to);
+            (judged && !is_busy(history, start.client, from, to)).then(|| {
                 let what = format!(
                     "wants notices of progress, and was told nothing from {:.3}s to {:.3}s",
                     seconds(from),
@@ -140,6 +141,17 @@ fn not_notified(history: &RunHistory) -> Option<Failure> {
         });
     });
     found
+}
+
+/// Whether a client received so much within `from` to `to` that it may have waited for that alone. The watches of a client
+/// share a stream.
+fn is_busy(history: &RunHistory, client: Client, from: u64, to: u64) -> bool {
+    let lines = history.events.iter().filter_map(|event| match event {
+        Event::Watch(line) if line.client == client && from < line.at && line.at <= to => Some(bytes(line)),
+        _ => None,
+    });
+    let (sum, largest) = lines.fold((0, 0), |(sum, largest), bytes| (sum + bytes, bytes.max(largest)));
+    largest > SMALL || sum > 4 * SMALL
 }
 
 /// The watches that the changes of a replay contradict, except those that are wrong in themselves.

@@ -241,6 +241,28 @@ fn what_a_left_over_member_answers_is_of_another_cluster() {
     assert!(matches!(verdict(&linearizable), Verdict::Invalid(_)));
 }
 
+/// A write that was open at a break, and was noted by whoever read the key later, has no cluster's id. It may be of the era
+/// before the break, with a revision that the break keeps; in that era's place nothing else fits.
+#[test]
+fn a_write_without_a_clusters_id_may_be_of_either_side_of_a_break() {
+    let open = |cluster: u64| {
+        let put = r#"{"put":{"key":"d","value":"9"}}"#;
+        let script = base().line(r#"{"break":{"kind":"restore","revision":5,"at":85,"cluster_id":2}}"#);
+        let script = script.ok(3, (75, 95), 1, 5, put, r#"{"put":{}}"#);
+        let own = "\"call\":75,\"return\":95";
+        let text = script.text();
+        let lines = text.lines().map(|line| match line.contains(own) {
+            true => line.replace("\"cluster_id\":1", &format!("\"cluster_id\":{cluster}")),
+            false => line.to_owned(),
+        });
+        Script::from(lines.collect::<Vec<_>>().join("\n") + "\n")
+    };
+    for old in [0, 1] {
+        assert!(matches!(verdict(&open(old)), Verdict::Valid(_)), "{old}: {:?}", verdict(&open(old)));
+    }
+    assert!(matches!(verdict(&open(2)), Verdict::Invalid(_)));
+}
+
 /// The transaction was refused while its compare still held, by a compaction without an answer.
 #[test]
 fn a_refused_read_tells_of_a_compaction_before_the_compares_turn_out_otherwise() {

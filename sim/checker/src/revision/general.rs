@@ -221,6 +221,7 @@ impl Eras {
         let header = operation.header?.cluster_id;
         let later = |era: usize| (era + 1..=self.cuts.len()).any(|era| self.cluster(era) == Some(header));
         let mut fits = (from..=to).filter(|&era| match self.cluster(era) {
+            _ if header == 0 => true,
             Some(cluster) => cluster == header,
             None => !later(era),
         });

@@ -322,10 +322,11 @@ fn era_of(operation: &Operation, ret: u64, breaks: &[&Break], eras: &[Era]) -> (
 }
 
 /// Whether a cluster's id may be that of an era, as far as the breaks say: before the first one that does, any but those
-/// that come later.
+/// that come later. 0 says nothing.
 fn may_be_of(cluster_id: u64, era: usize, breaks: &[&Break]) -> bool {
     let cluster = |era: usize| breaks[..era].iter().rev().find_map(|line| line.cluster_id);
     match cluster(era) {
+        _ if cluster_id == 0 => true,
         Some(cluster) => cluster == cluster_id,
         None => (era..=breaks.len()).all(|later| cluster(later) != Some(cluster_id)),
     }

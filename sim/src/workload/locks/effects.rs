@@ -98,10 +98,13 @@ impl Effects {
 
 impl Unsettled {
     /// Records that the place was created at this revision, as an answer with this header shows; `None` if it is
-    /// unknown.
+    /// unknown. The answer may be that of a cluster into which the place was restored, so it does not tell which cluster
+    /// created the place.
     pub(in crate::workload) fn settle(self, recorder: &Recorder, made: Option<(h::Revision, h::Header)>) {
         match made {
-            Some((revision, header)) => put_done(recorder, self.0, h::Header { revision, ..header }),
+            Some((revision, header)) => {
+                put_done(recorder, self.0, h::Header { revision, cluster_id: 0, ..header })
+            }
             None => recorder.returned(self.0, h::Outcome::Info, None, Some(error("nobody tells"))),
         }
     }

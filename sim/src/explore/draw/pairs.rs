@@ -1,0 +1,291 @@
+//! Pairs of faults that belong together in an explored scenario: what goes wrong while an operator works, and the
+//! disaster that a repair follows.
+//!
+//! Faults that are drawn one by one seldom meet. But many historical bugs need two that meet: a crash in the middle of a
+//! defragmentation (etcd #11613, #14685, #20271), or a power cut right before a forced new cluster (etcd #20071). So some
+//! runs with an operator's work get one of three shapes: a failure in the midst of the work, the work and a failure
+//! that both repeat, or a change of the members and a power cut before a repair.
+//!
+//! Pairs have their own random stream and are drawn after the faults. So they do not change scenarios without one.
+
+use std::{path::Path, time::Duration};
+
+use squall_store::seam::Point;
+
+use super::{Draws, EXPLORED, LONG};
+use crate::{
+    faults::{
+        Action, After, Aim, Crash, Drawing, Fault, Lasts, Milestone, Mode, Points, RoleSelector, Selector,
+        Settings, UnsyncedSetting,
+    },
+    scenario::{Spec, check_spec},
+    text::{Source, Window},
+    world::Chance,
+};
+
+/// How often a pair is drawn again if it does not fit.
+const TRIES: u32 = 6;
+
+/// What goes wrong beside the work. A crash stands several times, because it shows the most.
+const FAILURES: [Action; 9] = [
+    Action::Crash,
+    Action::Crash,
+    Action::Crash,
+    Action::Points,
+    Action::Pause,
+    Action::Partition,
+    Action::DiskStall,
+    Action::SlowFsync,
+    Action::ResetConnections,
+];
+
+/// The changes of the members that a repair may follow.
+const CHANGES: [Action; 6] = [
+    Action::AddLearner,
+    Action::AddLearner,
+    Action::AddMember,
+    Action::RemoveMember,
+    Action::ReplaceMember,
+    Action::UpdateMember,
+];
+
+/// Gives one of the operator's works companions, in two thirds of the runs that have such work; and has a member fail in
+/// the midst of its own work, in a quarter of all runs.
+pub(super) fn pair(spec: &mut Spec, chance: &Chance) {
+    beside_operators(spec, &chance.child("operators"));
+    let chance = chance.child("members");
+    if spec.time_limit < LONG && Draws(chance.stream()).one_in(4) {
+        attempt(spec, &chance, amid_own_work);
+    }
+}
+
+fn beside_operators(spec: &mut Spec, chance: &Chance) {
+    let mut draws = Draws(chance.stream());
+    let works: Vec<usize> = (0..spec.faults.len())
+        .filter(|index| spec.faults[*index].fault().is_some_and(|fault| is_work(fault.action)))
+        .collect();
+    let Some(work) = draws.0.pick(&works).copied() else { return };
+    if draws.one_in(3) {
+        return;
+    }
+    attempt(spec, chance, |spec, chance| companions(spec, work, chance));
+}
+
+/// Adds faults; takes them back and draws again if they do not fit.
+fn attempt(spec: &mut Spec, chance: &Chance, add: impl Fn(&mut Spec, &Chance)) {
+    let alone = spec.faults.clone();
+    for attempt in 0..TRIES {
+        add(spec, &chance.child(&attempt.to_string()));
+        if check_spec(&Source { path: Path::new(EXPLORED), text: "" }, spec, false).is_ok() {
+            return;
+        }
+        spec.faults.clone_from(&alone);
+    }
+}
+
+/// Whether an operator does this.
+fn is_work(action: Action) -> bool {
+    use Action::*;
+    is_repair(action)
+        || can_repeat(action)
+        || matches!(action, SnapshotSave | AddMember | AddFirst | AddLearner | RemoveMember)
+}
+
+/// Whether it repairs a cluster after a disaster.
+fn is_repair(action: Action) -> bool {
+    matches!(action, Action::ForceNewCluster | Action::RestoreSnapshot | Action::ReplaceMember)
+}
+
+/// Whether an operator may do it again and again. A snapshot that a restore refers to is saved once.
+fn can_repeat(action: Action) -> bool {
+    matches!(
+        action,
+        Action::Defragment
+            | Action::Compact
+            | Action::ReclaimSpace
+            | Action::MoveLeader
+            | Action::UpdateMember
+    )
+}
+
+fn companions(spec: &mut Spec, work: usize, chance: &Chance) {
+    let mut draws = Draws(chance.stream());
+    let Some(fault) = spec.faults[work].fault().cloned() else { return };
+    let Some(name) = fault.name.clone() else { return };
+    if is_repair(fault.action) && !draws.one_in(3) {
+        disaster(spec, work, &mut draws, chance);
+    } else if can_repeat(fault.action) && draws.one_in(2) {
+        let mut work_again = fault.clone();
+        work_again.at = Window::exactly(draws.millis(&[500, 1_000, 2_000]));
+        work_again.every = Some(about(draws.millis(&[200, 300, 500, 1_000])));
+        if fault.action.aim() == Aim::Members {
+            (work_again.selector, work_again.mode, work_again.value) = (None, Some(Mode::All), None);
+        }
+        spec.faults[work] = work_again.into();
+        for number in 1..=draws.pick(&[1, 2, 2]) {
+            // What the work has left behind shows at a start. So the first failure is a crash.
+            let action = if number == 1 { Action::Crash } else { draws.pick(&FAILURES) };
+            let name = format!("beside-{name}-{number}");
+            let mut failure = failure(spec, action, &name, &chance.child(&number.to_string()));
+            failure.at = Window::exactly(draws.seconds(&[1, 2, 3]));
+            failure.every = Some(about(draws.millis(&[500, 700, 1_500, 3_000])));
+            spec.faults.push(failure.into());
+        }
+    } else {
+        let action = draws.pick(&FAILURES);
+        let mut failure = failure(spec, action, &format!("amid-{name}"), &chance.child("failure"));
+        failure.at = Window::exactly(draws.millis(&[0, 1, 5, 20, 50, 100, 300, 1_000]));
+        let after = After { fault: Some(name.clone()), count: 1, ..After::default() };
+        failure.after = Some(if is_repair(fault.action) || draws.one_in(2) {
+            After { event: Some(Milestone::OperatorStep), count: draws.pick(&[1, 2, 3, 4, 6, 8]), ..after }
+        } else {
+            after
+        });
+        if fault.action.aim() != Aim::Cluster && fault.every.is_none() && draws.one_in(2) {
+            failure.selector = Some(Selector { same_as: Some(name), ..Selector::default() });
+        }
+        spec.faults.push(failure.into());
+    }
+}
+
+/// What a repair follows: a change of the members, a power cut of all or of most of them, or one after the other. After a
+/// power cut one member starts again.
+fn disaster(spec: &mut Spec, work: usize, draws: &mut Draws, chance: &Chance) {
+    let Some(repair) = spec.faults[work].fault().cloned() else { return };
+    let members = spec.cluster.member_names();
+    let (changes, cut) = draws.pick(&[(true, false), (true, true), (false, true), (false, true)]);
+    let at = repair.at.from.max(draws.millis(&[2_500, 3_500, 5_000]));
+    let crash_at = at - draws.millis(&[500, 1_000, 1_500, 2_000]);
+    let mut repair = Fault { at: Window::exactly(at), every: None, ..repair };
+    let mut before = Vec::new();
+    if changes {
+        let action = draws.pick(&CHANGES);
+        let change_at = crash_at.saturating_sub(draws.millis(&[100, 300, 1_000, 2_000]));
+        let mut change = Fault::new(action, Window::exactly(change_at.max(Duration::from_millis(300))));
+        change.name = Some("change".to_owned());
+        let mut drawing = Drawing::new(chance.child("change").stream(), &members, &[]);
+        if let Some(settings) = action.draw(&mut drawing)
+            && action.has_settings()
+        {
+            change.blocks.insert(action, settings);
+        }
+        before.push(change);
+    }
+    if cut {
+        let mut crash = Fault::new(Action::Crash, Window::exactly(crash_at));
+        crash.name = Some("disaster".to_owned());
+        crash.mode = Some(draws.pick(&[Mode::All, Mode::All, Mode::Majority]));
+        let unsynced = draws.pick(&[
+            UnsyncedSetting::Drop,
+            UnsyncedSetting::Drop,
+            UnsyncedSetting::Any,
+            UnsyncedSetting::Torn,
+        ]);
+        crash.blocks.insert(Action::Crash, Settings::Crash(Crash { unsynced, during_work: false }));
+        before.push(crash);
+        if repair.action.aim() != Aim::Cluster {
+            let survivor = draws.0.pick(&members).expect("a cluster has a member").clone();
+            let named = Some(Selector { names: vec![survivor], ..Selector::default() });
+            let mut start = Fault::new(Action::Restart, Window::exactly(at - (at - crash_at) / 2));
+            (start.name, start.selector) = (Some("survivor".to_owned()), named.clone());
+            (repair.selector, repair.mode, repair.value) = (named, None, None);
+            before.push(start);
+        }
+    }
+    spec.faults[work] = repair.into();
+    spec.faults.splice(work..work, before.into_iter().map(Into::into));
+}
+
+/// A member fails right after it, or another one, reports that it does something. Work that is rare, such as an installed
+/// snapshot, is brought about: a follower is away for a while, and the others keep only a short log.
+fn amid_own_work(spec: &mut Spec, chance: &Chance) {
+    let mut draws = Draws(chance.stream());
+    let event = draws.pick(&[
+        Milestone::SnapshotInstallBegan,
+        Milestone::SnapshotInstallBegan,
+        Milestone::SnapshotInstallBegan,
+        Milestone::SnapshotInstalled,
+        Milestone::SnapshotSaved,
+        Milestone::CompactionFinished,
+        Milestone::LeaderChange,
+        Milestone::Ready,
+    ]);
+    let installs = matches!(event, Milestone::SnapshotInstallBegan | Milestone::SnapshotInstalled);
+    let members = spec.cluster.member_names();
+    let member = draws.0.pick(&members).expect("a cluster has a member").clone();
+    let named = Some(Selector { names: vec![member], ..Selector::default() });
+    if installs {
+        spec.cluster.snapshot_count = draws.pick(&[5, 20, 50, 100]);
+        spec.cluster.snapshot_catchup_entries = draws.pick(&[0, 2, 10]);
+        let action = draws.pick(&[Action::Partition, Action::Crash, Action::Pause]);
+        let mut away = Fault::new(action, Window::exactly(draws.millis(&[1_000, 1_500, 2_000])));
+        away.name = Some("away".to_owned());
+        away.duration = Some(about(draws.millis(&[500, 1_000, 2_000])));
+        away.every = Some(about(draws.millis(&[3_000, 4_000])));
+        away.selector.clone_from(&named);
+        spec.faults.push(away.into());
+    }
+    let at_the_same = draws.one_in(2);
+    for number in 1..=draws.pick(&[1, 2, 3]) {
+        let chance = chance.child(&format!("failure {number}"));
+        let action = draws.pick(&[
+            Action::Points,
+            Action::Points,
+            Action::Crash,
+            Action::Crash,
+            Action::Crash,
+            Action::DiskStall,
+        ]);
+        let mut failure = failure(spec, action, &format!("amid-own-work-{number}"), &chance);
+        failure.at = Window::exactly(draws.millis(&[0, 1, 5, 10, 20, 35, 50, 70, 100, 150, 300]));
+        failure.after = Some(After { event: Some(event), count: number, ..After::default() });
+        if installs && at_the_same {
+            (failure.selector, failure.mode, failure.value) = (named.clone(), None, None);
+        }
+        if let Some(Settings::Points(points)) = failure.blocks.get_mut(&Action::Points) {
+            few_points(points, installs, &mut draws);
+        }
+        spec.faults.push(failure.into());
+    }
+}
+
+/// Few points that are certain to be met, near an installed snapshot where there is one: among so many the right one is
+/// seldom live.
+fn few_points(points: &mut Points, installs: bool, draws: &mut Draws) {
+    let near = ["raft", "snapshot", "apply", "install"];
+    let is_near = |point: &&Point| !installs || near.iter().any(|area| point.name().starts_with(area));
+    let mut names: Vec<String> =
+        Point::ALL.iter().filter(is_near).map(|point| point.name().to_owned()).collect();
+    draws.0.shuffle(&mut names);
+    names.truncate(draws.pick(&[1, 2, 4]));
+    (points.names, points.live) = (names, None);
+    points.visits = draws.pick(&[10, 25, 50, 100]);
+}
+
+/// A failure of a short duration, with drawn settings.
+fn failure(spec: &Spec, action: Action, name: &str, chance: &Chance) -> Fault {
+    let mut draws = Draws(chance.stream());
+    let members = spec.cluster.member_names();
+    let mut failure = Fault::new(action, Window::exactly(Duration::ZERO));
+    failure.name = Some(name.to_owned());
+    if action.lasts() != Lasts::Never {
+        failure.duration = Some(about(draws.millis(&[50, 100, 300, 1_000, 3_000])));
+    }
+    match draws.pick(&[0, 0, 1, 2]) {
+        1 => failure.selector = Some(Selector { role: Some(RoleSelector::Leader), ..Selector::default() }),
+        2 if action.aim() == Aim::Members => failure.mode = Some(Mode::All),
+        _ => {}
+    }
+    let mut drawing = Drawing::new(chance.child("block").stream(), &members, &[]);
+    if let Some(settings) = action.draw(&mut drawing)
+        && action.has_settings()
+    {
+        failure.blocks.insert(action, settings);
+    }
+    failure
+}
+
+/// From the given time to half as long again.
+fn about(time: Duration) -> Window {
+    Window { from: time, to: time + time / 2 }
+}
