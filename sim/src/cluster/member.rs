@@ -76,6 +76,13 @@ pub(super) struct Member {
     pub(super) config: Mutex<Config>,
 }
 
+/// Who leads, and who learns.
+#[derive(Default)]
+struct Roles {
+    leader: Option<NodeId>,
+    learners: Vec<NodeId>,
+}
+
 impl Cluster {
     /// Adds machines for the members and the operator, and starts nothing yet. In a run with users, which has a
     /// `book`, the operator acts as root.
@@ -172,7 +179,7 @@ impl Cluster {
     /// The members that a fault may choose from now. With `roles`, the running members are asked who leads.
     pub(crate) async fn candidates(&self, roles: bool) -> Vec<Candidate> {
         let inner = &self.inner;
-        let leader = if roles { self.leader().await } else { None };
+        let roles = if roles { self.roles().await } else { Roles::default() };
         let roster = inner.roster();
         inner
             .members
@@ -180,7 +187,8 @@ impl Cluster {
             .map(|member| Candidate {
                 name: member.name.to_string(),
                 running: inner.arena.running(member.node),
-                leader: leader == Some(member.node),
+                leader: roles.leader == Some(member.node),
+                learner: roles.learners.contains(&member.node),
                 in_hand: roster.in_hand(member.node),
                 intact: roster.has_sound_copy(member.node),
                 startable: roster.may_start(member.node),
@@ -192,22 +200,30 @@ impl Cluster {
 
     /// The member that says it leads, in the highest term of those that say so.
     pub(super) async fn leader(&self) -> Option<NodeId> {
+        self.roles().await.leader
+    }
+
+    /// What the running members say of themselves.
+    async fn roles(&self) -> Roles {
         let inner = &self.inner;
+        let mut roles = Roles::default();
         for patience in ROLE_PATIENCE {
             let running = inner.members.iter().filter(|member| inner.arena.status(member.node) == Status::Up);
             let answers = running.map(|member| async move {
                 let status = inner.operator.try_status(&member.endpoint(), patience).await.ok()?;
                 let leads = status.header.as_ref().is_some_and(|header| header.member_id == status.leader);
-                Some((status.raft_term, leads && status.leader != 0, member.node))
+                Some((status.raft_term, leads && status.leader != 0, member.node, status.is_learner))
             });
             let answers = join_all(answers).await;
-            let leaders = answers.iter().flatten().filter(|(_, leads, _)| *leads);
-            let leader = leaders.max().map(|(_, _, node)| *node);
-            if leader.is_some() || answers.iter().all(Option::is_some) {
-                return leader;
+            let leaders = answers.iter().flatten().filter(|(_, leads, ..)| *leads);
+            roles.leader = leaders.max().map(|(_, _, node, _)| *node);
+            let learners = answers.iter().flatten().filter(|(.., is_learner)| *is_learner);
+            roles.learners = learners.map(|(_, _, node, _)| *node).collect();
+            if roles.leader.is_some() || answers.iter().all(Option::is_some) {
+                break;
             }
         }
-        None
+        roles
     }
 
     /// The links of a partition or a slowness: from the selected members to the other ends, and back, as the direction

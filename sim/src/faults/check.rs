@@ -274,6 +274,7 @@ impl<'a> Check<'a> {
                     name: String::new(),
                     running: false,
                     leader: false,
+                    learner: false,
                     in_hand: false,
                     intact: true,
                     startable: true,
@@ -298,8 +299,14 @@ impl<'a> Check<'a> {
                     "`stopped` can match nothing: no `crash` strikes before this fault; add one, or select another role"
                 })?;
             }
+            let learner_is_added = |(_, fault): (usize, &Fault)| fault.action == Action::AddLearner;
+            self.source.refuse_if(
+                role == RoleSelector::Learner && !self.faults().any(learner_is_added),
+                &path,
+                || "`learner` can match nothing: no `addLearner` adds one; add such a fault, or select another role",
+            )?;
             return Ok(match role {
-                RoleSelector::Leader => 1,
+                RoleSelector::Leader | RoleSelector::Learner => 1,
                 RoleSelector::Follower => members - 1,
                 RoleSelector::Running | RoleSelector::Stopped => members,
             });

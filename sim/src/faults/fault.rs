@@ -264,6 +264,8 @@ pub enum RoleSelector {
     Leader,
     /// It runs and does not lead.
     Follower,
+    /// It runs and is a learner: `addLearner` has added it, and it is not promoted yet.
+    Learner,
     /// Its process runs.
     Running,
     /// Its process is down.

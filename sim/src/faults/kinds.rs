@@ -364,6 +364,7 @@ const BAD: &[(&str, &str)] = &[
     ("{at: 1s, action: addFirst}", "cluster: {members: 1}"),
     ("{at: 1s, action: addFirst, addFirst: {}}", ""),
     ("{at: 1s, action: addLearner, mode: all}", ""),
+    ("{at: 1s, action: partition, selector: {role: learner}}", ""),
     ("{at: 1s, action: defragment, defragment: {}}", ""),
     ("{at: 1s, action: alarm, alarm: {do: ring}}", ""),
     ("{at: 1s, action: reclaimSpace, duration: 1s}", ""),

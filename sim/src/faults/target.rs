@@ -23,6 +23,8 @@ pub struct Candidate {
     /// Whether it leads, in the highest term in which a member says that it leads. Known only if a selector needs
     /// roles.
     pub leader: bool,
+    /// Whether it says that it is a learner. Known only if a selector needs roles.
+    pub learner: bool,
     /// Whether an operator works on it.
     pub in_hand: bool,
     /// Whether it has served as a member of this cluster and has the data that it acknowledged.
@@ -86,9 +88,12 @@ impl Target {
         indices.into_iter().map(|i| selected[i].name.clone()).collect()
     }
 
-    /// Whether the selector asks which member leads.
+    /// Whether the selector asks which member leads, or which ones learn.
     pub fn asks_for_roles(&self) -> bool {
-        matches!(self.selector.role, Some(RoleSelector::Leader | RoleSelector::Follower))
+        matches!(
+            self.selector.role,
+            Some(RoleSelector::Leader | RoleSelector::Follower | RoleSelector::Learner)
+        )
     }
 
     /// How many of `selected` members are hit in a cluster of `cluster`: never more than there are.
@@ -112,6 +117,7 @@ impl Target {
             None => true,
             Some(RoleSelector::Leader) => member.running && member.leader,
             Some(RoleSelector::Follower) => member.running && !member.leader,
+            Some(RoleSelector::Learner) => member.running && member.learner,
             Some(RoleSelector::Running) => member.running,
             Some(RoleSelector::Stopped) => !member.running,
         };

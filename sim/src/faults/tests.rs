@@ -9,6 +9,7 @@ fn candidate(n: usize, running: bool, leader: bool) -> Candidate {
         name,
         running,
         leader,
+        learner: false,
         in_hand: false,
         intact: true,
         startable: true,
@@ -52,6 +53,12 @@ fn targets_resolve_by_what_members_are() {
     assert_eq!(resolve(&leader, &partition(), &members(2, &[2])), [""; 0]);
     let followers = target(Some(RoleSelector::Follower), &[], Mode::All, 0);
     assert_eq!(resolve(&followers, &crash(), &members(2, &[4])), ["m1", "m3", "m5"]);
+    let learners = target(Some(RoleSelector::Learner), &[], Mode::All, 0);
+    let mut with_a_learner = members(2, &[]);
+    with_a_learner[3].learner = true;
+    assert_eq!(resolve(&learners, &crash(), &with_a_learner), ["m4"]);
+    with_a_learner[3].running = false;
+    assert_eq!(resolve(&learners, &restart(), &with_a_learner), [""; 0]);
     let stopped = target(Some(RoleSelector::Stopped), &[], Mode::All, 0);
     assert_eq!(resolve(&stopped, &restart(), &members(2, &[4, 5])), ["m4", "m5"]);
     let named = target(None, &["m5", "m1"], Mode::All, 0);
