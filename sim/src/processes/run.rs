@@ -162,6 +162,9 @@ fn unchecked(plan: &Plan, on: &OnServer) -> Vec<String> {
     if !spec.expect.ready_within.is_zero() {
         unchecked.push("`readyWithin`: real members do not report when they serve".to_owned());
     }
+    if !spec.expect.recovered_within.is_zero() {
+        unchecked.push("`recoveredWithin`: how soon real members recover depends on this machine".to_owned());
+    }
     let not_counted = not_counted(&spec.expect.counters);
     if !not_counted.is_empty() {
         unchecked.push(format!("the counters {}: they are not counted here", not_counted.join(", ")));
