@@ -335,8 +335,11 @@ impl<'a> Known<'a> {
 
     fn wrong_list(&self, question: &Question<'_>, listed: &[LeaseId]) -> Option<Failure> {
         let member = &*question.operation.endpoint;
+        if self.eras.life_of(member, question.call) != self.eras.life_of(member, question.ret) {
+            return None;
+        }
         let least = self.reports.applied_at_least(self.eras, member, question.call)?;
-        let most = self.reports.applied_at_most(self.eras, member, question.ret);
+        let most = self.reports.applied_at_most(self.eras, member, question.call, question.ret);
         self.leases.iter().find_map(|(id, lease)| {
             let (_, granted_at) = lease.granted()?;
             let (scope, granted) = self.granted_at.get(id)?;

@@ -108,12 +108,15 @@ impl<'a> MemberReports<'a> {
         (eras.life_of(member, line.at) == eras.life_of(member, at)).then_some(line.index)
     }
 
-    /// The last entry that a member can have applied at an instant: the one before the entry that it applied next. A snapshot
-    /// takes the member further without a report, so its last report before the instant is no upper limit.
-    fn applied_at_most(&self, eras: &Eras<'_>, member: &str, at: u64) -> Option<u64> {
+    /// The last entry that a member can have applied when it answered a call: the one before the entry that it applied next. A
+    /// snapshot takes the member further without a report, so its last report before the answer is no upper limit. `None` if
+    /// it was started within the call: an answer of the life before may still have been on its way.
+    fn applied_at_most(&self, eras: &Eras<'_>, member: &str, call: u64, ret: u64) -> Option<u64> {
         let lines = self.applied_by(member);
-        let next = lines[lines.partition_point(|line| line.at <= at + NEAR)..].first()?;
-        (eras.life_of(member, next.at) == eras.life_of(member, at)).then(|| next.index.saturating_sub(1))
+        let next = lines[lines.partition_point(|line| line.at <= ret + NEAR)..].first()?;
+        let life = eras.life_of(member, ret);
+        let one_life = eras.life_of(member, call) == life && eras.life_of(member, next.at) == life;
+        one_life.then(|| next.index.saturating_sub(1))
     }
 
     /// The role that a member had in all of this span, within one life.

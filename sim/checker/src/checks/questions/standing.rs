@@ -74,7 +74,7 @@ fn applied(
         let what = format!("entry {applied} is applied, and {committed} is the last that is committed");
         return Some(question.fails("members", APPLIED, &what));
     }
-    let most = reports.applied_at_most(eras, &question.operation.endpoint, question.ret)?;
+    let most = reports.applied_at_most(eras, &question.operation.endpoint, question.call, question.ret)?;
     (applied > most).then(|| {
         let what = format!("entry {applied} is applied, and it applied entry {} only later", most + 1);
         question.fails("members", APPLIED, &what)
@@ -204,7 +204,7 @@ pub(super) fn learners(history: &RunHistory) -> Option<Failure> {
             return None;
         }
         let next = own().filter(|line| line.at + NEAR >= call).min_by_key(|line| line.at);
-        let most = || reports.applied_at_most(&eras, member, ret);
+        let most = || reports.applied_at_most(&eras, member, call, ret);
         if next.is_some_and(|next| most().is_none_or(|most| most >= next.index)) {
             return None;
         }

@@ -112,6 +112,23 @@ fn what_is_left_of_a_lease_agrees_with_what_was_promised() {
     assert_eq!(after(3), [super::leases::FOUND]);
 }
 
+/// An answer that was on its way when the member was started again is one of the life before.
+#[test]
+fn an_answer_may_be_of_the_life_before_the_last_start() {
+    let said = |started: u64| {
+        let status = status(9, (2_000, 2_100), "", "\"leader\":9,\"term\":2,\"committed\":6,\"applied\":6");
+        let life = event("life", started, "\"member\":\"m1\",\"incarnation\":2");
+        with(&[status, life, applied(2_200, 6)])
+    };
+    assert_eq!(said(1_900), [super::standing::APPLIED]);
+    assert_eq!(said(2_050), [""; 0]);
+    let listed = |started: u64| {
+        let life = event("life", started, "\"member\":\"m1\",\"incarnation\":2");
+        with(&[leases(9, (2_000, 2_100), ""), life])
+    };
+    assert_eq!(listed(2_050), [""; 0]);
+}
+
 #[test]
 fn who_begins_to_lead_or_renews_may_give_a_lease_its_time_again() {
     let asked = time_to_live(9, (3_000, 3_100), 5, 5, "\"k\"");
