@@ -176,7 +176,7 @@ impl Cluster {
             .collect()
     }
 
-    /// The members that a fault may choose from now. With `roles`, the running members are asked who leads.
+    /// The members that a fault may choose from now. With `roles`, the running members are asked who leads and who learns.
     pub(crate) async fn candidates(&self, roles: bool) -> Vec<Candidate> {
         let inner = &self.inner;
         let roles = if roles { self.roles().await } else { Roles::default() };

@@ -1,10 +1,11 @@
-//! Pairs of faults that belong together in an explored scenario: what goes wrong while an operator works, and the
-//! disaster that a repair follows.
+//! Faults that belong together in an explored scenario: failures during an operator's work, failures during a member's own
+//! work, and what happens before a repair.
 //!
 //! Faults that are drawn one by one seldom meet. But many historical bugs need two that meet: a crash in the middle of a
 //! defragmentation (etcd #11613, #14685, #20271), or a power cut right before a forced new cluster (etcd #20071). So some
-//! runs with an operator's work get one of three shapes: a failure in the midst of the work, the work and a failure
-//! that both repeat, or a change of the members and a power cut before a repair.
+//! runs with an operator's work get one of three shapes: a failure during the work, the work and a failure that both
+//! repeat, or a change of the members and a power cut before a repair. And some runs get a failure right after a
+//! member reports that it does something, such as an install.
 //!
 //! Pairs have their own random stream and are drawn after the faults. So they do not change scenarios without one.
 
@@ -49,8 +50,8 @@ const CHANGES: [Action; 6] = [
     Action::UpdateMember,
 ];
 
-/// Gives one of the operator's works companions, in two thirds of the runs that have such work; and has a member fail in
-/// the midst of its own work, in a quarter of all runs.
+/// Adds faults beside one of the operator's works, in two thirds of the runs that have such work. In a quarter of all runs a
+/// member fails during its own work.
 pub(super) fn pair(spec: &mut Spec, chance: &Chance) {
     beside_operators(spec, &chance.child("operators"));
     let chance = chance.child("members");
@@ -196,8 +197,8 @@ fn disaster(spec: &mut Spec, work: usize, draws: &mut Draws, chance: &Chance) {
     spec.faults.splice(work..work, before.into_iter().map(Into::into));
 }
 
-/// A member fails right after it, or another one, reports that it does something. Work that is rare, such as an installed
-/// snapshot, is brought about: a follower is away for a while, and the others keep only a short log.
+/// A member fails right after a member reports an event. Installed snapshots are rare, so for them a member is away again and
+/// again, and the others keep only a short log.
 fn amid_own_work(spec: &mut Spec, chance: &Chance) {
     let mut draws = Draws(chance.stream());
     let event = draws.pick(&[
@@ -249,8 +250,8 @@ fn amid_own_work(spec: &mut Spec, chance: &Chance) {
     }
 }
 
-/// Few points that are certain to be met, near an installed snapshot where there is one: among so many the right one is
-/// seldom live.
+/// Keeps a few drawn points and makes them live; where a snapshot is installed, points of that work. With all points to choose
+/// from, the right one is seldom live.
 fn few_points(points: &mut Points, installs: bool, draws: &mut Draws) {
     let near = ["raft", "snapshot", "apply", "install"];
     let is_near = |point: &&Point| !installs || near.iter().any(|area| point.name().starts_with(area));
