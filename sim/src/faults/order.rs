@@ -18,6 +18,20 @@ pub(crate) const MAX_STRIKES: usize = 1_000;
 /// The most rounds of groups in one walk, including rounds without a strike.
 const MAX_ROUNDS: u32 = 20_000;
 
+/// The name of a fault's strike, counted from 1: `crash`, `crash.2`, `crash.3`, …
+pub(super) fn strike_name(name: &str, strike: u32) -> String {
+    match strike {
+        1 => name.to_owned(),
+        _ => format!("{name}.{strike}"),
+    }
+}
+
+/// The fault's name and the number of its strike, from the name of a strike.
+pub(crate) fn parse_strike(id: &str) -> (&str, u32) {
+    let later = id.rsplit_once('.').and_then(|(name, strike)| Some((name, strike.parse().ok()?)));
+    later.filter(|(_, strike)| *strike > 1).unwrap_or((id, 1))
+}
+
 /// Supplies a walk with values for windows and draws.
 pub(crate) trait Values {
     /// A value in a window of the item with the name `of`.
@@ -206,10 +220,7 @@ impl Walk<'_> {
 
     fn next_id(&mut self, node: usize, name: &str) -> String {
         self.strikes[node] += 1;
-        match self.strikes[node] {
-            1 => name.to_owned(),
-            strike => format!("{name}.{strike}"),
-        }
+        strike_name(name, self.strikes[node])
     }
 
     /// The fault, with what one strike waits for. A reference to a fault that strikes in each round means the strike

@@ -7,7 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use squall_store::seam::BoxFuture;
 
-use super::{Action, Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck};
+use super::{
+    Action, Aim, Check, Cost, Drawing, Effect, Lasts, Room, Strike, Struck,
+    order::{parse_strike, strike_name},
+};
 use crate::{
     cluster::{INITIAL_TOKEN, Onto, RestorePlan},
     text::{Refusal, Step, go},
@@ -126,11 +129,9 @@ impl Room for RestoreSnapshot {
         };
         // A repeated strike makes another cluster, so it needs another token. A plan's faults have their tokens
         // already.
-        if let Some((_, strike)) = id.rsplit_once('.')
-            && strike.parse::<u32>().is_ok_and(|strike| strike > 1)
-            && !token.ends_with(&format!(".{strike}"))
-        {
-            *token = format!("{token}.{strike}");
+        let (_, strike) = parse_strike(id);
+        if strike > 1 && !token.ends_with(&strike_name("", strike)) {
+            *token = strike_name(token, strike);
         }
     }
 

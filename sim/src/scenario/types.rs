@@ -323,8 +323,9 @@ pub struct Expect {
     /// use this in a scenario that takes the majority away. Default 0s: not checked.
     #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
     pub ready_within: Duration,
-    /// How soon after the end of the faults (`final.heal`) every member must follow one leader, and have applied what that leader
-    /// has applied. A member that does not answer is asked again after a second. Default 0s: `final.settle` and then 20s, and more with long election time-outs and slow disks or networks.
+    /// How soon after the end of the faults (`final.heal`) every member that counts must follow one leader, and have
+    /// applied what that leader has applied. A member that does not answer is asked again after a second. Default 0s:
+    /// `final.settle` and then 20s, and more with long election time-outs and slow disks or networks.
     #[serde(with = "go", skip_serializing_if = "Duration::is_zero")]
     pub recovered_within: Duration,
     /// How often the leadership may go to another member. A run with more changes is invalid (`liveness`). For drills

@@ -68,8 +68,7 @@ fn waited(history: &RunHistory, reports: &[&Compaction]) -> Option<Failure> {
             line.finished && *line.member == *operation.endpoint && line.revision >= compact.revision
         });
         let first = done.next().filter(|line| line.at > ret)?;
-        let life = |instant| eras.life_of(&first.member, instant);
-        let same_life = life(operation.call) == life(first.at);
+        let same_life = eras.in_one_life(&first.member, operation.call, first.at);
         // What a later compaction removed says nothing of this one.
         let other = reports.iter().any(|line| {
             !line.finished && line.member == first.member && line.at > ret && line.at <= first.at

@@ -102,6 +102,11 @@ impl<'a> Eras<'a> {
         Some(lives.iter().filter(|(begin, _)| *begin <= instant).count())
     }
 
+    /// Whether no start of a member lies between two instants.
+    pub(super) fn in_one_life(&self, member: &str, from: u64, to: u64) -> bool {
+        self.life_of(member, from) == self.life_of(member, to)
+    }
+
     /// Whether the member's disk was, at that instant, from before a break that made another cluster.
     pub(super) fn is_outdated(&self, member: &str, instant: u64) -> bool {
         let lives = self.lives.get(member).map_or(&[][..], Vec::as_slice);

@@ -335,7 +335,7 @@ impl<'a> Known<'a> {
 
     fn wrong_list(&self, question: &Question<'_>, listed: &[LeaseId]) -> Option<Failure> {
         let member = &*question.operation.endpoint;
-        if self.eras.life_of(member, question.call) != self.eras.life_of(member, question.ret) {
+        if !self.eras.in_one_life(member, question.call, question.ret) {
             return None;
         }
         let least = self.reports.applied_at_least(self.eras, member, question.call)?;

@@ -105,7 +105,7 @@ impl<'a> MemberReports<'a> {
         let lines = self.applied_by(member);
         let before = lines.partition_point(|line| line.at + NEAR < at);
         let line = lines[..before].last()?;
-        (eras.life_of(member, line.at) == eras.life_of(member, at)).then_some(line.index)
+        eras.in_one_life(member, line.at, at).then_some(line.index)
     }
 
     /// The last entry that a member can have applied when it answered a call: the one before the entry that it applied next. A
@@ -114,9 +114,7 @@ impl<'a> MemberReports<'a> {
     fn applied_at_most(&self, eras: &Eras<'_>, member: &str, call: u64, ret: u64) -> Option<u64> {
         let lines = self.applied_by(member);
         let next = lines[lines.partition_point(|line| line.at <= ret + NEAR)..].first()?;
-        let life = eras.life_of(member, ret);
-        let one_life = eras.life_of(member, call) == life && eras.life_of(member, next.at) == life;
-        one_life.then(|| next.index.saturating_sub(1))
+        eras.in_one_life(member, call, next.at).then(|| next.index.saturating_sub(1))
     }
 
     /// The role that a member had in all of this span, within one life.
@@ -125,8 +123,7 @@ impl<'a> MemberReports<'a> {
         let before = lines.partition_point(|line| line.at + NEAR < from);
         let line = lines[..before].last()?;
         let stays = lines.get(before).is_none_or(|next| next.at > to + NEAR);
-        let one_life = eras.life_of(member, line.at) == eras.life_of(member, to);
-        (stays && one_life).then_some(*line)
+        (stays && eras.in_one_life(member, line.at, to)).then_some(*line)
     }
 
     /// The leader before this one.

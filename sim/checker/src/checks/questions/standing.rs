@@ -198,9 +198,7 @@ pub(super) fn learners(history: &RunHistory) -> Option<Failure> {
         let (_, id) = ids.get(member)?.iter().rev().find(|(at, _)| *at < call)?;
         let own = || lines.iter().filter(|line| line.member == member);
         let before = own().filter(|line| line.at + NEAR < call).max_by_key(|line| line.at)?;
-        let life = eras.life_of(member, call);
-        let one_life = eras.life_of(member, before.at) == life && eras.life_of(member, ret) == life;
-        if !one_life || !before.listed_learners.contains(id) {
+        if !eras.in_one_life(member, before.at, ret) || !before.listed_learners.contains(id) {
             return None;
         }
         let next = own().filter(|line| line.at + NEAR >= call).min_by_key(|line| line.at);
