@@ -163,6 +163,7 @@ mod tests {
             Refusal::Timeout,
             Refusal::TimeoutDueToLeaderFail,
             Refusal::TimeoutDueToConnectionLost,
+            Refusal::TimeoutWithoutLeader,
             Refusal::TimeoutLeaderTransfer,
             Refusal::TimeoutWaitAppliedIndex,
             Refusal::Corrupt,

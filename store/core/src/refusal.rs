@@ -130,6 +130,8 @@ refusals! {
     TimeoutDueToLeaderFail, Unavailable, "etcdserver: request timed out, possibly due to previous leader failure";
     /// The same, and a connection was lost meanwhile.
     TimeoutDueToConnectionLost, Unavailable, "etcdserver: request timed out, possibly due to connection lost";
+    /// No member has led since the request came, so no log has it. (etcd gives this refusal no code.)
+    TimeoutWithoutLeader, Unknown, "context deadline exceeded";
     /// The member that was to lead does not lead within the time-out. (etcd gives this refusal no code.)
     TimeoutLeaderTransfer, Unknown, "etcdserver: request timed out, leader transfer took too long";
     /// The member did not catch up within the time-out.
@@ -205,7 +207,8 @@ mod tests {
         assert_eq!(messages.len(), Refusal::ALL.len());
         for refusal in Refusal::ALL {
             let of_auth = *refusal == Refusal::NoPasswordUser && refusal.message().starts_with("auth: ");
-            assert!(refusal.message().starts_with("etcdserver: ") || of_auth, "{refusal:?}");
+            let without_code = of_auth || *refusal == Refusal::TimeoutWithoutLeader;
+            assert!(refusal.message().starts_with("etcdserver: ") || without_code, "{refusal:?}");
             assert_eq!(refusal.to_string(), refusal.message());
         }
     }

@@ -115,6 +115,26 @@ impl Service {
         answer(&state, &caller).map_err(convert::status)
     }
 
+    /// [`look`](Service::look) for a read of keys. A signed token may carry a newer auth revision than this member's.
+    /// As in etcd such a read is refused, since its permissions may be outdated here.
+    ///
+    /// # Errors
+    /// As there, and `AuthOldRevision`.
+    pub(super) async fn look_at_keys<T>(
+        &self,
+        credentials: &Credentials,
+        answer: impl FnOnce(&State, &Caller) -> Result<T, Refusal>,
+    ) -> Result<T, Status> {
+        let look = |state: &State, caller: &Caller| {
+            let found = answer(state, caller)?;
+            if caller.revision > state.auth().revision() {
+                return Err(Refusal::AuthOldRevision);
+            }
+            Ok(found)
+        };
+        self.look(credentials, look).await
+    }
+
     /// The caller of the request.
     ///
     /// # Errors

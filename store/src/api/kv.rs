@@ -56,7 +56,7 @@ impl Kv for Service {
                 result => result.map_err(convert::status)?,
             }
         }
-        let read = self.look(&credentials, |state, caller| {
+        let read = self.look_at_keys(&credentials, |state, caller| {
             if !(planted!(AuthReadUnchecked) && request.serializable) {
                 state.auth().may_read(caller, &request.key, &request.range_end)?;
             }
@@ -134,7 +134,7 @@ impl Kv for Service {
             if !txn.is_serializable() && !planted!(TxnReadIsSerializable) {
                 self.node.read_index().await.map_err(convert::status)?;
             }
-            let read = self.look(&credentials, |state, caller| {
+            let read = self.look_at_keys(&credentials, |state, caller| {
                 state.may_do_txn(caller, &txn)?;
                 state.txn_read(&txn)
             });

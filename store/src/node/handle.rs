@@ -14,7 +14,7 @@ use crate::{
     Config,
     metrics::Metrics,
     peer::Hub,
-    seam::{Engine, Env, Point, ProbeEvent, first_of, timeout},
+    seam::{Engine, Env, Monotonic, Point, ProbeEvent, first_of, timeout},
     snapshot,
 };
 
@@ -188,7 +188,9 @@ impl Handle {
         }
         self.0.env.points.reached(Point::ApiBeforePropose).await;
         let pending = Pending::new(&self.0.shared.metrics);
+        let began = self.0.env.clock.monotonic();
         let reply = self.wait(|answer| Input::Propose { id, data, answer }).await;
+        let reply = self.of_proposal(began, reply);
         pending.answered(&reply);
         self.0.env.points.reached(Point::ApiAfterPropose).await;
         reply
@@ -224,18 +226,35 @@ impl Handle {
         };
         match timeout(&*self.0.env.clock, self.0.config.request_timeout(), exchange).await {
             Ok(result) => result,
-            // etcd answers so if the leader was lost after the request, or less than two election time-outs before
-            // it.
             Err(_) if planted!(TimeoutIsDefinite) => Err(Refusal::TooManyRequests),
-            Err(_) => match self.status().leader_lost {
-                Some(lost) if lost.0 + 2 * self.0.config.election_timeout > began.0 => {
-                    if planted!(LeaderLossIsDefinite) {
-                        return Err(Refusal::NoLeader);
-                    }
-                    Err(Refusal::TimeoutDueToLeaderFail)
+            Err(_) => Err(self.why_late(began)),
+        }
+    }
+
+    /// Why a request that came at `began` has had no answer. etcd blames the leader if it was lost after the request, or
+    /// less than two election time-outs before it.
+    fn why_late(&self, began: Monotonic) -> Refusal {
+        match self.status().leader_lost {
+            Some(lost) if lost.0 + 2 * self.0.config.election_timeout > began.0 => {
+                if planted!(LeaderLossIsDefinite) {
+                    return Refusal::NoLeader;
                 }
-                _ => Err(Refusal::Timeout),
-            },
+                Refusal::TimeoutDueToLeaderFail
+            }
+            _ => Refusal::Timeout,
+        }
+    }
+
+    /// The answer to a proposal that came at `began`. Without a leader it waits outside of raft, and etcd answers with the
+    /// words of the time-out alone.
+    fn of_proposal<T>(&self, began: Monotonic, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+        let status = self.status();
+        let never_led = status.leader.is_none() && status.leader_lost.is_none_or(|lost| lost <= began);
+        match answer {
+            Err(Refusal::Timeout | Refusal::TimeoutDueToLeaderFail) if never_led => {
+                Err(Refusal::TimeoutWithoutLeader)
+            }
+            answer => answer,
         }
     }
 
@@ -250,7 +269,8 @@ impl Handle {
     /// strict check `MemberNotEnoughStarted` and `Unhealthy`; and the errors of [`Handle::propose`].
     pub(crate) async fn add_member(&self, member: Member) -> Result<Vec<Member>, Refusal> {
         if self.0.config.strict_reconfig_check {
-            self.read_index().await?;
+            self.has_quorum()?;
+            self.caught_up().await?;
             if !member.is_learner {
                 self.0.shared.state().membership().ready_to_add()?;
             }
@@ -273,14 +293,19 @@ impl Handle {
     /// `MemberNotEnoughStarted` and `Unhealthy`; and the errors of [`Handle::propose`].
     pub(crate) async fn remove_member(&self, id: MemberId) -> Result<Vec<Member>, Refusal> {
         if self.0.config.strict_reconfig_check {
-            self.read_index().await?;
-            self.0.shared.state().membership().ready_to_remove(id)?;
             // A learner, or a member that is down, may always be removed: the rest can only form a quorum more
             // easily.
-            let learns = self.0.shared.state().membership().is_learner(id);
-            let down = learns || id != self.0.shared.member && self.0.hub.active_since(id).is_none();
+            let down = || {
+                let learns = self.0.shared.state().membership().is_learner(id);
+                learns || id != self.0.shared.member && self.0.hub.active_since(id).is_none()
+            };
+            if !down() {
+                self.has_quorum()?;
+            }
+            self.caught_up().await?;
+            self.0.shared.state().membership().ready_to_remove(id)?;
             let voters = self.voters();
-            if !down && !survives_removal(voters.len(), self.active(&voters)) {
+            if !down() && !survives_removal(voters.len(), self.active(&voters)) {
                 return Err(Refusal::Unhealthy);
             }
         }
@@ -330,7 +355,9 @@ impl Handle {
     pub(super) async fn change(&self, change: MembershipChange) -> Result<Vec<Member>, Refusal> {
         let id = self.next_id();
         let pending = Pending::new(&self.0.shared.metrics);
+        let began = self.0.env.clock.monotonic();
         let reply = self.wait(|answer| Input::ChangeMembers { id, change, answer }).await;
+        let reply = self.of_proposal(began, reply);
         pending.answered(&reply);
         match reply? {
             Reply::Members(members) => Ok(members),
@@ -340,6 +367,25 @@ impl Handle {
 
     fn voters(&self) -> Vec<MemberId> {
         self.0.shared.state().membership().voters().map(|member| member.id).collect()
+    }
+
+    /// A read index before a change of the members. It fails as the change would.
+    async fn caught_up(&self) -> Result<(), Refusal> {
+        let began = self.0.env.clock.monotonic();
+        let confirmed = self.read_index().await;
+        self.of_proposal(began, confirmed)
+    }
+
+    /// Without a quorum no read index comes. As in etcd the strict check then refuses at once.
+    ///
+    /// # Errors
+    /// `Unhealthy`.
+    fn has_quorum(&self) -> Result<(), Refusal> {
+        let voters = self.voters();
+        if voters.len() > 1 && self.active(&voters) < quorum(voters.len()) {
+            return Err(Refusal::Unhealthy);
+        }
+        Ok(())
     }
 
     /// How many of these voters are active: this member itself, and those it has been in touch with for [`HEALTHY`].
@@ -363,7 +409,10 @@ impl<'a> Pending<'a> {
     }
 
     fn answered<T>(mut self, reply: &Result<T, Refusal>) {
-        self.failed = matches!(reply, Err(Refusal::Timeout | Refusal::TimeoutDueToLeaderFail));
+        self.failed = matches!(
+            reply,
+            Err(Refusal::Timeout | Refusal::TimeoutDueToLeaderFail | Refusal::TimeoutWithoutLeader)
+        );
     }
 }
 

@@ -1,6 +1,9 @@
 //! `etcdctl move-leader` and `etcdctl member update`, on real processes.
 
-use std::{thread::sleep, time::Duration};
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 
@@ -80,6 +83,34 @@ fn a_leader_that_is_to_hand_over_to_a_dead_member_goes_on() {
     let refused = alive.fails(&["move-leader", &ids[2], "--command-timeout=15s"]);
     assert!(refused.contains("leader transfer took too long"), "{refused}");
     assert_eq!(alive.ok(&["put", "k", "v"]), "OK\n");
+}
+
+/// The refusals are those of etcd 3.5.1, tried beside it.
+#[test]
+fn without_a_quorum_the_strict_check_refuses_at_once() {
+    let folder = folder();
+    let members = Member::three(folder.path());
+    let Some((_, running, ids)) = three(&members) else { return };
+    // The strict check counts connections of five seconds.
+    sleep(Duration::from_secs(6));
+    let [_m1, m2, m3] = running;
+    m3.kill();
+    m2.kill();
+    let alone = etcdctl_of(&members[..1]);
+    let began = Instant::now();
+    for asked in [
+        vec!["member", "add", "m4", "--peer-urls=http://127.0.0.1:9"],
+        vec!["member", "add", "m4", "--learner", "--peer-urls=http://127.0.0.1:9"],
+        vec!["member", "remove", &ids[0]],
+    ] {
+        let refused = alone.fails(&asked);
+        assert!(refused.contains("etcdserver: unhealthy cluster"), "{asked:?}: {refused}");
+    }
+    assert!(began.elapsed() < Duration::from_secs(5), "it waited for a quorum");
+    // Nobody leads any more, so a write never reaches a log.
+    sleep(Duration::from_secs(2));
+    let refused = alone.fails(&["put", "k", "v", "--command-timeout=15s"]);
+    assert!(refused.contains("code = Unknown desc = context deadline exceeded"), "{refused}");
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! - *Stopped*: a member that says "server stopped" stops, or was removed. It writes nothing and reads nothing by a quorum
 //!   any more before its next start.
-//! - *Timed out*: a member says "request timed out" after its request time-out, which is five seconds and two election
-//!   time-outs (etcd's `ReqTimeout`), and not before five seconds.
+//! - *Timed out*: a member says "request timed out", or "context deadline exceeded" without a code, after its request
+//!   time-out, which is five seconds and two election time-outs (etcd's `ReqTimeout`), and not before five seconds.
 //! - *Too many*: a member refuses with "too many requests" only if five thousand committed entries wait to be applied
 //!   (etcd's `maxGapBetweenApplyAndCommitIndex`).
 //!
@@ -44,7 +44,8 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     if history.members_are_silent() {
         return failures;
     }
-    failures.extend(said("etcdserver: request timed out").find_map(|operation| early(history, operation)));
+    let mut late = history.operations.iter().filter(|operation| timed_out(operation));
+    failures.extend(late.find_map(|operation| early(history, operation)));
     if said("etcdserver: too many requests").next().is_some() {
         failures.extend(none_waited(history, said("etcdserver: too many requests")));
     }
@@ -55,6 +56,14 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
 fn says(operation: &Operation, words: &str) -> bool {
     operation.error.as_ref().is_some_and(|error| error.message.starts_with(words))
         && needs_quorum(&operation.op)
+}
+
+/// Whether the member says that a request which needs a quorum took too long. Without a leader etcd says so without a
+/// code. The client's own deadline has the same words, and a code.
+fn timed_out(operation: &Operation) -> bool {
+    let without_code = operation.error.as_ref().is_some_and(|error| error.code == "Unknown");
+    says(operation, "etcdserver: request timed out")
+        || without_code && says(operation, "context deadline exceeded")
 }
 
 fn fails(guarantee: &str, operation: &Operation, what: &str) -> Failure {
@@ -124,7 +133,7 @@ fn none_waited<'a>(
         eras.of_operation(operation)?;
         let before = applied.get(endpoint)?.iter().filter(|(at, _)| at + NEAR < operation.call);
         let (at, applied) = before.max()?;
-        let one_life = eras.life_of(endpoint, *at) == eras.life_of(endpoint, operation.ret?);
+        let one_life = eras.in_one_life(endpoint, *at, operation.ret?);
         let scope = eras.scope(endpoint, operation.call);
         let same = one_life && eras.scope(endpoint, *at) == scope && !eras.is_outdated(endpoint, *at);
         let committed = last.get(&scope)?;
@@ -196,6 +205,10 @@ mod tests {
         let message = "etcdserver: request timed out, possibly due to previous leader failure";
         assert_eq!(broken(&[put(1, (10, 3_000), message)]), [super::TIMED_OUT]);
         assert!(broken(&[put(1, (10, 5_010), message)]).is_empty());
+        let leaderless = put(1, (10, 3_000), "context deadline exceeded");
+        assert_eq!(broken(&[leaderless.replace("Unavailable", "Unknown")]), [super::TIMED_OUT]);
+        let deadline = leaderless.replace("Unavailable", "DeadlineExceeded");
+        assert!(broken(&[deadline]).is_empty(), "the client's own deadline");
         let early = [put(1, (10, 3_000), message)];
         assert!(broken_where(",\"max_clock_drift_ppm\":300000", &early).is_empty(), "its clock is fast");
         assert!(
