@@ -308,13 +308,17 @@ mod tests {
             continues: None,
         };
         let journaled = || read(&content(&file)).history.breaks().cloned().collect::<Vec<_>>();
+        let signs = recorder.break_signs();
         recorder.foresee_break(&line);
+        assert_eq!(recorder.break_signs(), signs + 1, "streams that have begun are to end");
         assert_eq!((journaled(), recorder.breaks()), (vec![line.clone()], 0));
         line.most = Some(h::Revision(9));
         recorder.event(h::Event::Break(line.clone()));
         assert_eq!((journaled(), recorder.breaks()), (vec![line.clone()], 1));
         line.at = 50;
+        let signs = recorder.break_signs();
         recorder.foresee_break(&line);
+        assert_eq!(recorder.break_signs(), signs + 1, "streams that have begun are to end");
         assert_eq!(journaled().len(), 2);
         recorder.withdraw_break(50);
         assert_eq!((journaled().len(), recorder.breaks()), (1, 1));

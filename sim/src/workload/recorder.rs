@@ -64,8 +64,10 @@ struct State {
     /// Stores equal values once. Each client gets its own copy of each value that it reads or watches; the history
     /// keeps one.
     pool: h::Pool,
-    /// The indices of the breaks in the history's events. Watchers ask for their number after each response.
+    /// The indices of the breaks in the history's events.
     breaks: Vec<usize>,
+    /// How often a break was foreseen or recorded.
+    break_signs: usize,
 }
 
 /// An operation that was called and has not returned.
@@ -206,6 +208,7 @@ impl Recorder {
         if matches!(event, h::Event::Break(_)) {
             let place = state.history.events.len();
             state.breaks.push(place);
+            state.break_signs += 1;
         }
         state.history.events.push(event);
     }
@@ -235,10 +238,17 @@ impl Recorder {
         self.state().breaks.len()
     }
 
+    /// How often a break was foreseen or recorded. If this has changed since a stream began, the stream may be from before a
+    /// break, and what it still delivers may be on its way from a cluster that is gone.
+    pub fn break_signs(&self) -> usize {
+        self.state().break_signs
+    }
+
     /// Writes a break to the journal before its first step that cannot be undone. The history gets it with
     /// [`Self::event`], once more is known about it; the journal then has the newer line. If the process dies in
     /// between, the journal still has the break.
     pub fn foresee_break(&self, line: &h::Break) {
+        self.state().break_signs += 1;
         if let Some(journal) = &self.journal {
             journal.event(&h::Event::Break(line.clone()));
         }

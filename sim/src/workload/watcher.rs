@@ -126,12 +126,12 @@ struct Session {
 impl Watcher {
     /// Watches until `stop` is set.
     pub async fn watch(mut self, stop: Arc<AtomicBool>) {
-        let mut breaks = self.recorder.breaks();
+        let mut breaks = self.recorder.break_signs();
         while !stop.load(Ordering::Relaxed) {
-            if self.recorder.breaks() != breaks {
+            if self.recorder.break_signs() != breaks {
                 // Earlier revisions and tokens say nothing about the present cluster.
                 (self.memory.newest, self.memory.heard, self.memory.compacted) = (0, 0, 0);
-                breaks = self.recorder.breaks();
+                breaks = self.recorder.break_signs();
                 self.token = None;
             }
             if self.choice == EndpointChoice::Roaming {
@@ -224,7 +224,7 @@ impl Watcher {
 
     async fn open(&mut self, wanted: Vec<Wanted>) -> Option<Session> {
         let (endpoint, address) = self.endpoints[self.at].clone();
-        let breaks = self.recorder.breaks();
+        let breaks = self.recorder.break_signs();
         let mut channel = self.channels.to(&self.env, &address);
         if let Some(token) = &self.token {
             channel = token.on(channel);
@@ -299,7 +299,7 @@ impl Watcher {
 
     /// Records a response. False if the stream cannot be used any more.
     fn note(&mut self, session: &mut Session, response: WatchResponse) -> bool {
-        if self.recorder.breaks() != session.breaks {
+        if self.recorder.break_signs() != session.breaks {
             return false;
         }
         let revision = h::Revision(response.header.as_ref().map_or(0, |header| header.revision));
