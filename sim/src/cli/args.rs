@@ -156,7 +156,7 @@ pub(super) struct FuzzArgs {
     #[arg(long, value_name = "INDEX", conflicts_with_all = ["iterations", "time", "shard", "resume", "max_findings"])]
     pub only: Option<u64>,
     /// How many runs the shrinking of one finding may take; 0: findings are not shrunk
-    #[arg(long, value_name = "RUNS", default_value = "400")]
+    #[arg(long, value_name = "RUNS", default_value = "600")]
     pub shrink_budget: u64,
     /// Leave the canaries out, for a short campaign
     #[arg(long)]
@@ -202,7 +202,7 @@ pub(super) struct ShrinkArgs {
     #[arg(value_name = "RUN_DIR")]
     pub run_dir: PathBuf,
     /// How many runs the shrinking may take
-    #[arg(long, value_name = "RUNS", default_value = "400", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "RUNS", default_value = "600", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub budget: u64,
     /// Folder for the scenario, and for the state that a later shrinking continues from [default: RUN_DIR/shrunk]
     #[arg(long, value_name = "DIR")]

@@ -8,6 +8,7 @@
 
 mod groups;
 mod pairs;
+mod points;
 
 use std::{path::Path, time::Duration};
 
@@ -309,20 +310,43 @@ fn draw_faults(spec: &mut Spec, chance: &Chance) {
     for number in 0..count {
         // Each kind once, then random kinds.
         let kind = kinds.get(number).copied().unwrap_or_else(|| draws.pick(&kinds));
-        let chance = chance.child(&number.to_string());
-        for attempt in 0..TRIES {
-            let drawn = fault(spec, kind, number, &chance.child(&attempt.to_string()));
-            let Some(fault) = drawn else { continue };
-            spec.faults.push(fault.into());
-            let source = Source { path: Path::new(EXPLORED), text: "" };
-            if check_spec(&source, spec, false).is_ok() {
-                break;
-            }
-            spec.faults.pop();
-        }
+        draw_until_valid(spec, &chance.child(&number.to_string()), TRIES, |spec, chance| {
+            spec.faults.push(fault(spec, kind, number, chance)?.into());
+            Some(())
+        });
     }
     pairs::pair(spec, &chance.child("pairs"));
     groups::gather(spec, &chance.child("groups"));
+}
+
+/// Draws a change of the scenario, again and again until the result passes validation. Without success the scenario stays
+/// as it was. A change that returns `None` counts as one that does not pass.
+fn draw_until_valid(
+    spec: &mut Spec,
+    chance: &Chance,
+    tries: u32,
+    change: impl Fn(&mut Spec, &Chance) -> Option<()>,
+) {
+    for attempt in 0..tries {
+        let mut changed = spec.clone();
+        let source = Source { path: Path::new(EXPLORED), text: "" };
+        if change(&mut changed, &chance.child(&attempt.to_string())).is_some()
+            && check_spec(&source, &changed, false).is_ok()
+        {
+            *spec = changed;
+            return;
+        }
+    }
+}
+
+/// Adds drawn settings to a fault. `None` if none can be drawn.
+fn draw_settings(fault: &mut Fault, chance: &Chance, members: &[String], saves: &[String]) -> Option<()> {
+    let mut drawing = Drawing::new(chance.stream(), members, saves);
+    let settings = fault.action.draw(&mut drawing)?;
+    if fault.action.has_settings() {
+        fault.blocks.insert(fault.action, settings);
+    }
+    Some(())
 }
 
 /// Draws one fault of a kind, which need not pass validation. `None` if the kind does not fit at the drawn instant.
@@ -365,11 +389,7 @@ fn fault(spec: &Spec, kind: Action, number: usize, chance: &Chance) -> Option<Fa
         .filter(|save| save.action == Action::SnapshotSave && save.every.is_none() && save.at.to < from)
         .filter_map(|save| save.name.clone())
         .collect();
-    let mut drawing = Drawing::new(chance.child("block").stream(), &members, &saves);
-    let settings = kind.draw(&mut drawing)?;
-    if kind.has_settings() {
-        fault.blocks.insert(kind, settings);
-    }
+    draw_settings(&mut fault, &chance.child("block"), &members, &saves)?;
     Some(fault)
 }
 

@@ -18,7 +18,7 @@ pub const OTHER_SEEDS: usize = 8;
 const ENOUGH: usize = 4;
 
 /// The scenario with each of the other seeds.
-fn with_other_seeds(scenario: &Scenario) -> Vec<Scenario> {
+pub(super) fn with_other_seeds(scenario: &Scenario) -> Vec<Scenario> {
     let own = scenario.spec.seeds[0];
     let seeds = (1..).filter(|seed| *seed != own).take(OTHER_SEEDS);
     let with = |seed| {

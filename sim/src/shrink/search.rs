@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use super::{
+    chance::with_other_seeds,
     relations,
     steps::{self, Step},
 };
@@ -117,6 +118,7 @@ pub fn shrink(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
         }
         sweep(chain, judge, steps::workloads)?;
         sweep(chain, judge, steps::time)?;
+        drop_with_other_seeds(chain, judge)?;
         sweep(chain, judge, steps::settings)?;
         sweep(chain, judge, steps::faults)?;
         sweep(chain, judge, steps::names)?;
@@ -145,11 +147,6 @@ fn sweep(chain: &mut Chain, judge: &mut dyn Judge, steps: fn(&Scenario) -> Vec<S
 
 /// Delta debugging over the faults (Zeller and Hildebrandt 2002): first no faults, then all except ever smaller parts.
 fn drop_faults(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
-    let without = |scenario: &Scenario, from: usize, to: usize| {
-        let mut fewer = scenario.clone();
-        relations::keep_faults(&mut fewer, |index| !(from..to).contains(&index));
-        fewer
-    };
     let all = chain.last().spec.faults.len();
     if all == 0 {
         return Ok(());
@@ -177,6 +174,31 @@ fn drop_faults(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
         }
     }
     Ok(())
+}
+
+/// Drops faults that only shift the instants at which other things happen: without them the failure may need another seed.
+/// Each try takes several runs, so few faults are left as they are.
+fn drop_with_other_seeds(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
+    while chain.last().spec.faults.len() > FEW {
+        let count = chain.last().spec.faults.len();
+        let parts = [2, 4, count].into_iter().filter(|parts| *parts <= count);
+        let mut fewer: Vec<Scenario> = parts
+            .flat_map(|parts| (0..parts).map(move |part| (count * part / parts, count * (part + 1) / parts)))
+            .map(|(from, to)| without(chain.last(), from, to))
+            .filter(is_good)
+            .flat_map(|scenario| with_other_seeds(&scenario))
+            .collect();
+        let Some(kept) = judge.first(&fewer)? else { return Ok(()) };
+        chain.keep(fewer.swap_remove(kept));
+    }
+    Ok(())
+}
+
+/// The scenario without some of its faults.
+fn without(scenario: &Scenario, from: usize, to: usize) -> Scenario {
+    let mut fewer = scenario.clone();
+    relations::keep_faults(&mut fewer, |index| !(from..to).contains(&index));
+    fewer
 }
 
 /// Whether a scenario passes validation: a step may have dropped a fault that another one refers to.

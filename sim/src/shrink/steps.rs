@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{
-    faults::{Aim, Fault, Item, Selector},
+    faults::{Aim, Fault, Item, Selector, parse_strike},
     scenario::{Cluster, Disk, Mix, Network, Scenario, Workload},
     text::{Window, format_duration, parse_duration},
 };
@@ -94,8 +94,8 @@ pub(super) fn without_strikes(scenario: &Scenario) -> Vec<Step> {
         .collect()
 }
 
-/// One fault that strikes again and again, in place of strikes that are written out one by one. A person would write it so. Chance
-/// then decides each strike anew, so several rhythms are tried.
+/// One fault that strikes again and again, in place of strikes that are written out one by one. A person would write it
+/// so. Chance then decides each strike anew, so several rhythms are tried.
 pub(super) fn rhythms(scenario: &Scenario) -> Vec<Step> {
     let mut steps = Vec::new();
     for (drawn_from, places) in strikes(scenario) {
@@ -122,16 +122,12 @@ fn round_rhythm(time: Duration) -> Duration {
     Duration::from_millis(((time.as_millis() as u64 + unit / 2) / unit).max(1) * unit)
 }
 
-/// The places of the strikes of each fault that the plan was drawn from: `crash`, `crash.1`, `crash.2`, …
+/// The places of the strikes of each fault that the plan was drawn from: `crash`, `crash.2`, `crash.3`, …
 fn strikes(scenario: &Scenario) -> BTreeMap<String, Vec<usize>> {
     let mut all: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (place, fault) in scenario.spec.each_fault().enumerate() {
         let name = fault.name.clone().unwrap_or_else(|| format!("{} at place {place}", fault.action.name()));
-        let drawn_from = match name.rsplit_once('.') {
-            Some((drawn_from, number)) if number.bytes().all(|digit| digit.is_ascii_digit()) => drawn_from,
-            _ => &name,
-        };
-        all.entry(drawn_from.to_owned()).or_default().push(place);
+        all.entry(parse_strike(&name).0.to_owned()).or_default().push(place);
     }
     all
 }

@@ -120,6 +120,22 @@ fn what_the_failure_needs_stays_and_nothing_else() {
     assert!(spec.each_fault().all(|fault| fault.draw.is_none() && fault.at.from.subsec_millis() % 10 == 0));
 }
 
+/// With its own seed the failure needs nearly all faults, since they shift the crash. With some other seeds it needs none of
+/// them.
+#[test]
+fn faults_that_only_shift_instants_are_dropped_with_another_seed() {
+    let mut scenario = busy();
+    let all = scenario.spec.faults.len();
+    scenario.spec.seeds = vec![77];
+    let shows = |scenario: &Scenario| {
+        let seed = scenario.spec.seeds[0];
+        actions(scenario).contains(&Action::Crash)
+            && (seed == 77 && scenario.spec.faults.len() + 1 >= all || [3, 5].contains(&seed))
+    };
+    assert_eq!(shrink(&mut scenario, &mut rule(shows)), None);
+    assert_eq!((scenario.spec.faults.len(), scenario.spec.seeds[0]), (1, 3));
+}
+
 /// A failure that needs many strikes is shown by one fault that strikes again and again.
 #[test]
 fn many_strikes_become_a_rhythm() {

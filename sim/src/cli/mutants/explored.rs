@@ -120,10 +120,16 @@ fn explore(row: &mut Row, seed: u64, folder: &Path, cpu_limit: f64) -> Result<Op
                 .map(|(scenario, seed)| folder.join("runs").join(scenario).join(seed.to_string()));
         } else if campaign.cpu_seconds > cpu_limit {
             let _ = child.kill();
-            break;
+            let _ = child.wait();
+            row.campaigns.push(campaign);
+            return Ok(None);
         }
     }
-    let _ = child.wait();
+    // A campaign that broke off has not shown that the error cannot be found.
+    let status = child.wait().map_err(|error| not_started(folder, &error))?;
+    if !status.success() {
+        return Err(Refusal::of(folder, format!("the campaign with the seed {seed} ended with {status}")));
+    }
     row.campaigns.push(campaign);
     Ok(failing)
 }

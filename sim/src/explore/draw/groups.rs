@@ -2,13 +2,13 @@
 //!
 //! A group has its own random stream and is drawn after the faults. So groups do not change scenarios without one.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
-use super::{Draws, EXPLORED};
+use super::{Draws, draw_until_valid};
 use crate::{
     faults::{After, Fault, Group, Item, Lasts, Milestone},
-    scenario::{Spec, check_spec},
-    text::{Source, Window},
+    scenario::Spec,
+    text::Window,
     world::Chance,
 };
 
@@ -21,15 +21,10 @@ pub(super) fn gather(spec: &mut Spec, chance: &Chance) {
     if spec.faults.len() < 2 || !draws.one_in(4) {
         return;
     }
-    let flat = spec.faults.clone();
-    for attempt in 0..TRIES {
-        let mut draws = Draws(chance.child(&attempt.to_string()).stream());
-        spec.faults = with_group(&flat, spec.time_limit, &mut draws);
-        if check_spec(&Source { path: Path::new(EXPLORED), text: "" }, spec, false).is_ok() {
-            return;
-        }
-    }
-    spec.faults = flat;
+    draw_until_valid(spec, chance, TRIES, |spec, chance| {
+        spec.faults = with_group(&spec.faults, spec.time_limit, &mut Draws(chance.stream()));
+        Some(())
+    });
 }
 
 /// The faults, some of them in a group at the end of the list.

@@ -9,18 +9,21 @@
 //!
 //! Pairs have their own random stream and are drawn after the faults. So they do not change scenarios without one.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use squall_store::seam::Point;
 
-use super::{Draws, EXPLORED, LONG};
+use super::{
+    Draws, LONG, draw_settings, draw_until_valid,
+    points::{few_points, points_of, points_of_installs},
+};
 use crate::{
     faults::{
-        Action, After, Aim, Crash, Drawing, Fault, Lasts, Milestone, Mode, Points, RoleSelector, Selector,
-        Settings, UnsyncedSetting,
+        Action, After, Aim, Crash, Fault, Lasts, Milestone, Mode, RoleSelector, Selector, Settings,
+        UnsyncedSetting,
     },
-    scenario::{Spec, check_spec},
-    text::{Source, Window},
+    scenario::Spec,
+    text::Window,
     world::Chance,
 };
 
@@ -56,7 +59,7 @@ pub(super) fn pair(spec: &mut Spec, chance: &Chance) {
     beside_operators(spec, &chance.child("operators"));
     let chance = chance.child("members");
     if spec.time_limit < LONG && Draws(chance.stream()).one_in(4) {
-        attempt(spec, &chance, amid_own_work);
+        draw_until_valid(spec, &chance, TRIES, amid_own_work);
     }
 }
 
@@ -69,19 +72,7 @@ fn beside_operators(spec: &mut Spec, chance: &Chance) {
     if draws.one_in(3) {
         return;
     }
-    attempt(spec, chance, |spec, chance| companions(spec, work, chance));
-}
-
-/// Adds faults; takes them back and draws again if they do not fit.
-fn attempt(spec: &mut Spec, chance: &Chance, add: impl Fn(&mut Spec, &Chance)) {
-    let alone = spec.faults.clone();
-    for attempt in 0..TRIES {
-        add(spec, &chance.child(&attempt.to_string()));
-        if check_spec(&Source { path: Path::new(EXPLORED), text: "" }, spec, false).is_ok() {
-            return;
-        }
-        spec.faults.clone_from(&alone);
-    }
+    draw_until_valid(spec, chance, TRIES, |spec, chance| companions(spec, work, chance));
 }
 
 /// Whether an operator does this.
@@ -109,12 +100,12 @@ fn can_repeat(action: Action) -> bool {
     )
 }
 
-fn companions(spec: &mut Spec, work: usize, chance: &Chance) {
+fn companions(spec: &mut Spec, work: usize, chance: &Chance) -> Option<()> {
     let mut draws = Draws(chance.stream());
-    let Some(fault) = spec.faults[work].fault().cloned() else { return };
-    let Some(name) = fault.name.clone() else { return };
+    let fault = spec.faults[work].fault()?.clone();
+    let name = fault.name.clone()?;
     if is_repair(fault.action) && !draws.one_in(3) {
-        disaster(spec, work, &mut draws, chance);
+        disaster(spec, work, &mut draws, chance)?;
     } else if can_repeat(fault.action) && draws.one_in(2) {
         let mut work_again = fault.clone();
         work_again.at = Window::exactly(draws.millis(&[500, 1_000, 2_000]));
@@ -125,16 +116,19 @@ fn companions(spec: &mut Spec, work: usize, chance: &Chance) {
         spec.faults[work] = work_again.into();
         for number in 1..=draws.pick(&[1, 2, 2]) {
             // What the work has left behind shows at a start. So the first failure is a crash.
-            let action = if number == 1 { Action::Crash } else { draws.pick(&FAILURES) };
+            let crash = draws.pick(&[Action::Crash, Action::Crash, Action::Points]);
+            let action = if number == 1 { crash } else { draws.pick(&FAILURES) };
             let name = format!("beside-{name}-{number}");
-            let mut failure = failure(spec, action, &name, &chance.child(&number.to_string()));
+            let mut failure = failure(spec, action, &name, &chance.child(&number.to_string()))?;
+            few_points(&mut failure, points_of(fault.action), &mut draws);
             failure.at = Window::exactly(draws.seconds(&[1, 2, 3]));
             failure.every = Some(about(draws.millis(&[500, 700, 1_500, 3_000])));
             spec.faults.push(failure.into());
         }
     } else {
         let action = draws.pick(&FAILURES);
-        let mut failure = failure(spec, action, &format!("amid-{name}"), &chance.child("failure"));
+        let mut failure = failure(spec, action, &format!("amid-{name}"), &chance.child("failure"))?;
+        few_points(&mut failure, points_of(fault.action), &mut draws);
         failure.at = Window::exactly(draws.millis(&[0, 1, 5, 20, 50, 100, 300, 1_000]));
         let after = After { fault: Some(name.clone()), count: 1, ..After::default() };
         failure.after = Some(if is_repair(fault.action) || draws.one_in(2) {
@@ -147,12 +141,13 @@ fn companions(spec: &mut Spec, work: usize, chance: &Chance) {
         }
         spec.faults.push(failure.into());
     }
+    Some(())
 }
 
 /// What a repair follows: a change of the members, a power cut of all or of most of them, or one after the other. After a
 /// power cut one member starts again.
-fn disaster(spec: &mut Spec, work: usize, draws: &mut Draws, chance: &Chance) {
-    let Some(repair) = spec.faults[work].fault().cloned() else { return };
+fn disaster(spec: &mut Spec, work: usize, draws: &mut Draws, chance: &Chance) -> Option<()> {
+    let repair = spec.faults[work].fault()?.clone();
     let members = spec.cluster.member_names();
     let (changes, cut) = draws.pick(&[(true, false), (true, true), (false, true), (false, true)]);
     let at = repair.at.from.max(draws.millis(&[2_500, 3_500, 5_000]));
@@ -164,12 +159,7 @@ fn disaster(spec: &mut Spec, work: usize, draws: &mut Draws, chance: &Chance) {
         let change_at = crash_at.saturating_sub(draws.millis(&[100, 300, 1_000, 2_000]));
         let mut change = Fault::new(action, Window::exactly(change_at.max(Duration::from_millis(300))));
         change.name = Some("change".to_owned());
-        let mut drawing = Drawing::new(chance.child("change").stream(), &members, &[]);
-        if let Some(settings) = action.draw(&mut drawing)
-            && action.has_settings()
-        {
-            change.blocks.insert(action, settings);
-        }
+        draw_settings(&mut change, &chance.child("change"), &members, &[])?;
         before.push(change);
     }
     if cut {
@@ -195,11 +185,12 @@ fn disaster(spec: &mut Spec, work: usize, draws: &mut Draws, chance: &Chance) {
     }
     spec.faults[work] = repair.into();
     spec.faults.splice(work..work, before.into_iter().map(Into::into));
+    Some(())
 }
 
 /// A member fails right after a member reports an event. Installed snapshots are rare, so for them a member is away again and
 /// again, and the others keep only a short log.
-fn amid_own_work(spec: &mut Spec, chance: &Chance) {
+fn amid_own_work(spec: &mut Spec, chance: &Chance) -> Option<()> {
     let mut draws = Draws(chance.stream());
     let event = draws.pick(&[
         Milestone::SnapshotInstallBegan,
@@ -232,39 +223,32 @@ fn amid_own_work(spec: &mut Spec, chance: &Chance) {
         let action = draws.pick(&[
             Action::Points,
             Action::Points,
+            Action::Points,
             Action::Crash,
             Action::Crash,
             Action::Crash,
             Action::DiskStall,
         ]);
-        let mut failure = failure(spec, action, &format!("amid-own-work-{number}"), &chance);
+        let mut failure = failure(spec, action, &format!("amid-own-work-{number}"), &chance)?;
         failure.at = Window::exactly(draws.millis(&[0, 1, 5, 10, 20, 35, 50, 70, 100, 150, 300]));
         failure.after = Some(After { event: Some(event), count: number, ..After::default() });
-        if installs && at_the_same {
+        if installs && action == Action::Points {
+            // The install may begin and end within milliseconds.
+            failure.at = Window::exactly(Duration::ZERO);
+            failure.duration = Some(about(draws.millis(&[300, 1_000, 3_000])));
+        }
+        if installs && (at_the_same || action == Action::Points) {
             (failure.selector, failure.mode, failure.value) = (named.clone(), None, None);
         }
-        if let Some(Settings::Points(points)) = failure.blocks.get_mut(&Action::Points) {
-            few_points(points, installs, &mut draws);
-        }
+        let points = if installs { points_of_installs() } else { Point::ALL };
+        few_points(&mut failure, points, &mut draws);
         spec.faults.push(failure.into());
     }
+    Some(())
 }
 
-/// Keeps a few drawn points and makes them live; where a snapshot is installed, points of that work. With all points to choose
-/// from, the right one is seldom live.
-fn few_points(points: &mut Points, installs: bool, draws: &mut Draws) {
-    let near = ["raft", "snapshot", "apply", "install"];
-    let is_near = |point: &&Point| !installs || near.iter().any(|area| point.name().starts_with(area));
-    let mut names: Vec<String> =
-        Point::ALL.iter().filter(is_near).map(|point| point.name().to_owned()).collect();
-    draws.0.shuffle(&mut names);
-    names.truncate(draws.pick(&[1, 2, 4]));
-    (points.names, points.live) = (names, None);
-    points.visits = draws.pick(&[10, 25, 50, 100]);
-}
-
-/// A failure of a short duration, with drawn settings.
-fn failure(spec: &Spec, action: Action, name: &str, chance: &Chance) -> Fault {
+/// A failure of a short duration, with drawn settings. `None` if it does not fit the cluster.
+fn failure(spec: &Spec, action: Action, name: &str, chance: &Chance) -> Option<Fault> {
     let mut draws = Draws(chance.stream());
     let members = spec.cluster.member_names();
     let mut failure = Fault::new(action, Window::exactly(Duration::ZERO));
@@ -277,13 +261,8 @@ fn failure(spec: &Spec, action: Action, name: &str, chance: &Chance) -> Fault {
         2 if action.aim() == Aim::Members => failure.mode = Some(Mode::All),
         _ => {}
     }
-    let mut drawing = Drawing::new(chance.child("block").stream(), &members, &[]);
-    if let Some(settings) = action.draw(&mut drawing)
-        && action.has_settings()
-    {
-        failure.blocks.insert(action, settings);
-    }
-    failure
+    draw_settings(&mut failure, &chance.child("block"), &members, &[])?;
+    Some(failure)
 }
 
 /// From the given time to half as long again.
