@@ -90,12 +90,10 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     });
     let failure = lost.map(|(operation, answered)| {
         let message = format!(
-            "{} never answered client {}'s {} (operation {}), called at {:.3}s and given up {:.3}s later, though nothing \
+            "{} never answered {}, called at {:.3}s and given up {:.3}s later, though nothing \
              broke then and it answered all {answered} requests that came after it",
             operation.endpoint,
-            operation.client,
-            operation.op.name(),
-            operation.id,
+            operation.title(),
             seconds(operation.call),
             seconds(operation.ret.unwrap_or(operation.call).saturating_sub(operation.call)),
         );
@@ -127,12 +125,10 @@ fn read_not_answered(history: &RunHistory, times: &Disturbances) -> Option<Failu
         let patience = READ_WITHIN + 2 * LONGER * (longest + history.longest_delay_ns());
         (written >= WRITES && until - from > patience).then(|| {
             let message = format!(
-                "{} told client {}'s {} (operation {}) at {:.3}s that it has timed out, though nothing broke from {:.3}s on, and it \
+                "{} told {} at {:.3}s that it has timed out, though nothing broke from {:.3}s on, and it \
                  did all {written} writes that came since",
                 operation.endpoint,
-                operation.client,
-                operation.op.name(),
-                operation.id,
+                operation.title(),
                 seconds(until),
                 seconds(from),
             );

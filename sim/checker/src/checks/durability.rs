@@ -153,14 +153,10 @@ fn forgotten_revisions(history: &RunHistory, eras: &Eras<'_>) -> Vec<Failure> {
                 && *revision <= made
             {
                 let message = format!(
-                    "lost write: client {}'s {} (operation {}) was acknowledged at revision {made}, and client {}'s \
-                     {} (operation {}), called after that, made revision {revision}: the store had forgotten the first",
-                    before.client,
-                    before.op.name(),
-                    before.id,
-                    write.client,
-                    write.op.name(),
-                    write.id,
+                    "lost write: {} was acknowledged at revision {made}, and {}, called after that, made revision \
+                     {revision}: the store had forgotten the first",
+                    before.title(),
+                    write.title(),
                 );
                 failures.push(Failure::new("durability", GUARANTEE, message).blaming([before.id, write.id]));
                 // Reported once for each time that the store went back. Later revisions are compared with those from here on.
@@ -184,10 +180,8 @@ fn without_majority(history: &RunHistory) -> Vec<Failure> {
         });
         for operation in acknowledged {
             let message = format!(
-                "client {}'s {} (operation {}) was acknowledged by {} while no majority of the members ran",
-                operation.client,
-                operation.op.name(),
-                operation.id,
+                "{} was acknowledged by {} while no majority of the members ran",
+                operation.title(),
                 operation.endpoint,
             );
             failures.push(Failure::new("durability", MAJORITY, message).blaming([operation.id]));

@@ -57,14 +57,10 @@ fn goes_back(member: &str, answers: &[Answered<'_>]) -> Option<Failure> {
         }
         if let Some((shown, before)) = newest.filter(|(shown, _)| revision < *shown) {
             let message = format!(
-                "{member} answered client {}'s {} (operation {}) at revision {revision}, after it had answered client \
-                 {}'s {} (operation {}) at revision {shown}, and did not restart in between",
-                operation.client,
-                operation.op.name(),
-                operation.id,
-                before.client,
-                before.op.name(),
-                before.id,
+                "{member} answered {} at revision {revision}, after it had answered {} at revision {shown}, and did \
+                 not restart in between",
+                operation.title(),
+                before.title(),
             );
             let failure = Failure::new("monotonic-reads", MONOTONIC, message);
             return Some(failure.blaming([before.id, operation.id]));

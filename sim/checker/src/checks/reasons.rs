@@ -69,11 +69,9 @@ fn timed_out(operation: &Operation) -> bool {
 fn fails(guarantee: &str, operation: &Operation, what: &str) -> Failure {
     let said = operation.error.as_ref().map_or("", |error| &error.message);
     let message = format!(
-        "{} answered client {}'s {} (operation {}) at {:.3}s with {said:?}, {what}",
+        "{} answered {} at {:.3}s with {said:?}, {what}",
         operation.endpoint,
-        operation.client,
-        operation.op.name(),
-        operation.id,
+        operation.title(),
         seconds(operation.ret.unwrap_or(operation.call)),
     );
     Failure::new("liveness", guarantee, message).blaming([operation.id])
@@ -96,10 +94,8 @@ fn went_on(history: &RunHistory, eras: &Eras<'_>, stopped: &Operation) -> Option
             && later.ret.is_some_and(|ret| eras.life_of(endpoint, ret) == Some(life))
     })?;
     let what = format!(
-        "and did client {}'s {} (operation {}), called at {:.3}s, without a start in between",
-        later.client,
-        later.op.name(),
-        later.id,
+        "and did {}, called at {:.3}s, without a start in between",
+        later.title(),
         seconds(later.call)
     );
     Some(fails(STOPPED, stopped, &what).blaming([stopped.id, later.id]))

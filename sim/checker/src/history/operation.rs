@@ -196,6 +196,11 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// How messages name it: `client 3's put (operation 17)`.
+    pub fn title(&self) -> String {
+        format!("client {}'s {} (operation {})", self.client, self.op.name(), self.id)
+    }
+
     /// Whether it is ok.
     pub fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok

@@ -107,24 +107,7 @@ fn companions(spec: &mut Spec, work: usize, chance: &Chance) -> Option<()> {
     if is_repair(fault.action) && !draws.one_in(3) {
         disaster(spec, work, &mut draws, chance)?;
     } else if can_repeat(fault.action) && draws.one_in(2) {
-        let mut work_again = fault.clone();
-        work_again.at = Window::exactly(draws.millis(&[500, 1_000, 2_000]));
-        work_again.every = Some(about(draws.millis(&[200, 300, 500, 1_000])));
-        if fault.action.aim() == Aim::Members {
-            (work_again.selector, work_again.mode, work_again.value) = (None, Some(Mode::All), None);
-        }
-        spec.faults[work] = work_again.into();
-        for number in 1..=draws.pick(&[1, 2, 2]) {
-            // What the work has left behind shows at a start. So the first failure is a crash.
-            let crash = draws.pick(&[Action::Crash, Action::Crash, Action::Points]);
-            let action = if number == 1 { crash } else { draws.pick(&FAILURES) };
-            let name = format!("beside-{name}-{number}");
-            let mut failure = failure(spec, action, &name, &chance.child(&number.to_string()))?;
-            few_points(&mut failure, points_of(fault.action), &mut draws);
-            failure.at = Window::exactly(draws.seconds(&[1, 2, 3]));
-            failure.every = Some(about(draws.millis(&[500, 700, 1_500, 3_000])));
-            spec.faults.push(failure.into());
-        }
+        both_repeat(spec, work, &mut draws, chance)?;
     } else {
         let action = draws.pick(&FAILURES);
         let mut failure = failure(spec, action, &format!("amid-{name}"), &chance.child("failure"))?;
@@ -139,6 +122,31 @@ fn companions(spec: &mut Spec, work: usize, chance: &Chance) -> Option<()> {
         if fault.action.aim() != Aim::Cluster && fault.every.is_none() && draws.one_in(2) {
             failure.selector = Some(Selector { same_as: Some(name), ..Selector::default() });
         }
+        spec.faults.push(failure.into());
+    }
+    Some(())
+}
+
+/// The work and failures, each in its own rhythm.
+fn both_repeat(spec: &mut Spec, work: usize, draws: &mut Draws, chance: &Chance) -> Option<()> {
+    let fault = spec.faults[work].fault()?.clone();
+    let name = fault.name.clone()?;
+    let mut work_again = fault.clone();
+    work_again.at = Window::exactly(draws.millis(&[500, 1_000, 2_000]));
+    work_again.every = Some(about(draws.millis(&[200, 300, 500, 1_000])));
+    if fault.action.aim() == Aim::Members {
+        (work_again.selector, work_again.mode, work_again.value) = (None, Some(Mode::All), None);
+    }
+    spec.faults[work] = work_again.into();
+    for number in 1..=draws.pick(&[1, 2, 2]) {
+        // What the work has left behind shows at a start. So the first failure is a crash.
+        let crash = draws.pick(&[Action::Crash, Action::Crash, Action::Points]);
+        let action = if number == 1 { crash } else { draws.pick(&FAILURES) };
+        let name = format!("beside-{name}-{number}");
+        let mut failure = failure(spec, action, &name, &chance.child(&number.to_string()))?;
+        few_points(&mut failure, points_of(fault.action), draws);
+        failure.at = Window::exactly(draws.seconds(&[1, 2, 3]));
+        failure.every = Some(about(draws.millis(&[500, 700, 1_500, 3_000])));
         spec.faults.push(failure.into());
     }
     Some(())
@@ -207,15 +215,7 @@ fn amid_own_work(spec: &mut Spec, chance: &Chance) -> Option<()> {
     let member = draws.0.pick(&members).expect("a cluster has a member").clone();
     let named = Some(Selector { names: vec![member], ..Selector::default() });
     if installs {
-        spec.cluster.snapshot_count = draws.pick(&[5, 20, 50, 100]);
-        spec.cluster.snapshot_catchup_entries = draws.pick(&[0, 2, 10]);
-        let action = draws.pick(&[Action::Partition, Action::Crash, Action::Pause]);
-        let mut away = Fault::new(action, Window::exactly(draws.millis(&[1_000, 1_500, 2_000])));
-        away.name = Some("away".to_owned());
-        away.duration = Some(about(draws.millis(&[500, 1_000, 2_000])));
-        away.every = Some(about(draws.millis(&[3_000, 4_000])));
-        away.selector.clone_from(&named);
-        spec.faults.push(away.into());
+        needs_snapshots(spec, &named, &mut draws);
     }
     let at_the_same = draws.one_in(2);
     for number in 1..=draws.pick(&[1, 2, 3]) {
@@ -229,6 +229,9 @@ fn amid_own_work(spec: &mut Spec, chance: &Chance) -> Option<()> {
             Action::Crash,
             Action::DiskStall,
         ]);
+        // An install has many steps, and each lasts for a few milliseconds.
+        let at_a_step = installs && number == 1 && !draws.one_in(3);
+        let action = if at_a_step { Action::Points } else { action };
         let mut failure = failure(spec, action, &format!("amid-own-work-{number}"), &chance)?;
         failure.at = Window::exactly(draws.millis(&[0, 1, 5, 10, 20, 35, 50, 70, 100, 150, 300]));
         failure.after = Some(After { event: Some(event), count: number, ..After::default() });
@@ -245,6 +248,19 @@ fn amid_own_work(spec: &mut Spec, chance: &Chance) -> Option<()> {
         spec.faults.push(failure.into());
     }
     Some(())
+}
+
+/// A member is away again and again, and the others keep too short a log for it.
+fn needs_snapshots(spec: &mut Spec, member: &Option<Selector>, draws: &mut Draws) {
+    spec.cluster.snapshot_count = draws.pick(&[5, 20, 50, 100]);
+    spec.cluster.snapshot_catchup_entries = draws.pick(&[0, 2, 10]);
+    let action = draws.pick(&[Action::Partition, Action::Crash, Action::Pause]);
+    let mut away = Fault::new(action, Window::exactly(draws.millis(&[1_000, 1_500, 2_000])));
+    away.name = Some("away".to_owned());
+    away.duration = Some(about(draws.millis(&[500, 1_000, 2_000])));
+    away.every = Some(about(draws.millis(&[3_000, 4_000])));
+    away.selector.clone_from(member);
+    spec.faults.push(away.into());
 }
 
 /// A failure of a short duration, with drawn settings. `None` if it does not fit the cluster.

@@ -5,8 +5,8 @@ use squall_store::seam::Point;
 use super::Draws;
 use crate::faults::{Action, AtPoint, Fault, Settings};
 
-/// Makes a few of the points live, if the failure is one at points. With all points to choose from, the right one is seldom live. Most often the member
-/// crashes there.
+/// Makes a few of the points live, if the failure is one at points. With all points to choose from, the right one is
+/// seldom live. Most often the member crashes there.
 pub(super) fn few_points(failure: &mut Fault, of: &[Point], draws: &mut Draws) {
     let Some(Settings::Points(points)) = failure.blocks.get_mut(&Action::Points).filter(|_| !of.is_empty())
     else {
@@ -25,20 +25,16 @@ pub(super) fn few_points(failure: &mut Fault, of: &[Point], draws: &mut Draws) {
 /// The points that a member passes while it receives and installs a snapshot.
 pub(super) fn points_of_installs() -> &'static [Point] {
     &[
-        Point::SnapshotBeforeCreate,
         Point::SnapshotBeforeFinish,
         Point::SnapshotBeforeHandOver,
         Point::SnapshotBeforeSaveSnap,
         Point::SnapshotAfterSaveSnap,
-        Point::RaftBeforeSave,
         Point::WalBeforeSync,
         Point::RaftAfterSave,
         Point::InstallBeforeOpen,
         Point::InstallBeforeReplace,
         Point::InstallAfterReplace,
         Point::InstallBeforeRelease,
-        Point::InstallAfter,
-        Point::RaftBeforeFollowerSend,
     ]
 }
 

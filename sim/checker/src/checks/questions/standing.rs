@@ -207,11 +207,9 @@ pub(super) fn learners(history: &RunHistory) -> Option<Failure> {
             return None;
         }
         let message = format!(
-            "{member} is a learner since {:.3}s, and served client {}'s {} (operation {}) at {:.3}s",
+            "{member} is a learner since {:.3}s, and served {} at {:.3}s",
             seconds(before.at),
-            operation.client,
-            operation.op.name(),
-            operation.id,
+            operation.title(),
             seconds(ret)
         );
         Some(Failure::new("members", LEARNS, message).blaming([operation.id]))
