@@ -205,9 +205,7 @@ impl Handle {
         let confirmed = self.wait(Input::ReadIndex).await;
         match confirmed {
             Err(Refusal::LeaderChanged) => self.0.shared.metrics.failed_read_indexes.inc(),
-            Err(Refusal::Timeout | Refusal::TimeoutDueToLeaderFail) => {
-                self.0.shared.metrics.slow_read_indexes.inc()
-            }
+            Err(Refusal::Timeout) => self.0.shared.metrics.slow_read_indexes.inc(),
             _ => {}
         }
         self.0.env.points.reached(Point::ApiAfterReadIndex).await;
@@ -227,35 +225,50 @@ impl Handle {
         match timeout(&*self.0.env.clock, self.0.config.request_timeout(), exchange).await {
             Ok(result) => result,
             Err(_) if planted!(TimeoutIsDefinite) => Err(Refusal::TooManyRequests),
-            Err(_) => Err(self.why_late(began)),
+            Err(_) if planted!(LeaderLossIsDefinite) && self.lost_its_leader(began) => Err(Refusal::NoLeader),
+            Err(_) => Err(Refusal::Timeout),
         }
     }
 
-    /// Why a request that came at `began` has had no answer. etcd blames the leader if it was lost after the request, or
-    /// less than two election time-outs before it.
-    fn why_late(&self, began: Monotonic) -> Refusal {
-        match self.status().leader_lost {
-            Some(lost) if lost.0 + 2 * self.0.config.election_timeout > began.0 => {
-                if planted!(LeaderLossIsDefinite) {
-                    return Refusal::NoLeader;
-                }
+    /// Whether the leader was lost since then, or less than two election time-outs before.
+    fn lost_its_leader(&self, began: Monotonic) -> bool {
+        let lost = self.status().leader_lost;
+        lost.is_some_and(|lost| lost.0 + 2 * self.0.config.election_timeout > began.0)
+    }
+
+    /// The answer to a proposal that came at `began`, with the reason for a time-out (`parseProposeCtxErr` in
+    /// `server/etcdserver/server.go`).
+    fn of_proposal<T>(&self, began: Monotonic, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+        let Err(Refusal::Timeout) = answer else { return answer };
+        let status = self.status();
+        let own = self.0.shared.member;
+        let elected = status.leader_elected;
+        let since = |id: MemberId| self.0.hub.active_since(id).is_some_and(|since| since < began);
+        Err(match status.leader {
+            // A new leader may not know what the one before it was asked for.
+            _ if elected.is_some_and(|elected| {
+                began < elected && elected.0 < began.0 + 2 * self.0.config.election_timeout
+            }) =>
+            {
                 Refusal::TimeoutDueToLeaderFail
             }
-            _ => Refusal::Timeout,
-        }
-    }
-
-    /// The answer to a proposal that came at `began`. Without a leader it waits outside of raft, and etcd answers with the
-    /// words of the time-out alone.
-    fn of_proposal<T>(&self, began: Monotonic, answer: Result<T, Refusal>) -> Result<T, Refusal> {
-        let status = self.status();
-        let never_led = status.leader.is_none() && status.leader_lost.is_none_or(|lost| lost <= began);
-        match answer {
-            Err(Refusal::Timeout | Refusal::TimeoutDueToLeaderFail) if never_led => {
-                Err(Refusal::TimeoutWithoutLeader)
+            // Without a leader a proposal waits outside of raft.
+            None if status.leader_lost.is_none_or(|lost| lost <= began) => Refusal::TimeoutWithoutLeader,
+            None => Refusal::Timeout,
+            Some(leader) if leader != own => match since(leader) {
+                true => Refusal::Timeout,
+                false => Refusal::TimeoutDueToConnectionLost,
+            },
+            Some(_) => {
+                let members: Vec<MemberId> =
+                    self.0.shared.state().membership().members().map(|member| member.id).collect();
+                let in_touch = members.iter().filter(|id| **id == own || since(**id)).count();
+                match in_touch >= quorum(members.len()) {
+                    true => Refusal::Timeout,
+                    false => Refusal::TimeoutDueToConnectionLost,
+                }
             }
-            answer => answer,
-        }
+        })
     }
 
     // Membership. A change is decided when it is applied, alike on all members. The strict check comes before that
@@ -411,7 +424,10 @@ impl<'a> Pending<'a> {
     fn answered<T>(mut self, reply: &Result<T, Refusal>) {
         self.failed = matches!(
             reply,
-            Err(Refusal::Timeout | Refusal::TimeoutDueToLeaderFail | Refusal::TimeoutWithoutLeader)
+            Err(Refusal::Timeout
+                | Refusal::TimeoutDueToLeaderFail
+                | Refusal::TimeoutDueToConnectionLost
+                | Refusal::TimeoutWithoutLeader)
         );
     }
 }

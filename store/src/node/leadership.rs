@@ -29,13 +29,16 @@ impl Node {
             return;
         }
         self.env.probe.emit(ProbeEvent::Role { term, role, leader });
-        let lost = (before.leader.is_some() && leader.is_none()).then(|| self.env.clock.monotonic());
+        let now = || self.env.clock.monotonic();
+        let lost = (before.leader.is_some() && leader.is_none()).then(now);
+        let elected = (leader.is_some() && leader != before.leader).then(now);
         self.shared.update_status(|status| {
             (status.term, status.role, status.leader) = (term, role, leader);
             if planted!(StatusKeepsLeader) {
                 status.leader = leader.or(before.leader);
             }
             status.leader_lost = lost.or(status.leader_lost);
+            status.leader_elected = elected.or(status.leader_elected);
         });
         if leader.is_some() && leader != before.leader {
             self.shared.metrics.leader_changes.inc();

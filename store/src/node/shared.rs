@@ -57,6 +57,8 @@ pub(crate) struct RaftStatus {
     pub applied: Index,
     /// When the last leader was lost.
     pub leader_lost: Option<Monotonic>,
+    /// When this member heard of the last new leader.
+    pub leader_elected: Option<Monotonic>,
 }
 
 impl RaftStatus {
@@ -77,6 +79,7 @@ impl Shared {
             committed: Index(0),
             applied: state.applied().0,
             leader_lost: None,
+            leader_elected: None,
         };
         let applied = latest::Sender::new(state.applied().0.0);
         let compacted = latest::Sender::new(state.finished_compact_revision().0);

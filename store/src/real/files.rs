@@ -7,7 +7,7 @@
 use std::{
     fs,
     io::{self, ErrorKind},
-    os::unix::fs::FileExt,
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -16,6 +16,16 @@ use bytes::Bytes;
 
 use crate::seam::{BoxFuture, DirLock, File, Files};
 
+/// As in etcd only the user of the server reads what clients have stored, and the hashes of their passwords.
+const PRIVATE_FILE: u32 = 0o600;
+/// The same for folders.
+const PRIVATE_FOLDER: u32 = 0o700;
+
+/// Makes a folder and those above it that are missing. Other users can neither list nor enter them.
+fn create_private_dir_all(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(PRIVATE_FOLDER).create(dir)
+}
+
 /// The system's files.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemFiles;
@@ -23,7 +33,12 @@ pub struct SystemFiles;
 impl Files for SystemFiles {
     fn create<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn File>>> {
         blocking(path, |path| {
-            let file = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create_new(true)
+                .mode(PRIVATE_FILE)
+                .open(path)?;
             opened(path, file)
         })
     }
@@ -58,7 +73,7 @@ impl Files for SystemFiles {
     }
 
     fn create_dir_all<'a>(&'a self, dir: &'a Path) -> BoxFuture<'a, io::Result<()>> {
-        blocking(dir, |dir| fs::create_dir_all(dir))
+        blocking(dir, create_private_dir_all)
     }
 
     fn rename<'a>(&'a self, from: &'a Path, to: &'a Path) -> BoxFuture<'a, io::Result<()>> {
@@ -80,8 +95,13 @@ impl Files for SystemFiles {
 
     fn lock<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, io::Result<Box<dyn DirLock>>> {
         blocking(path, |path| {
-            let file =
-                fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(PRIVATE_FILE)
+                .open(path)?;
             match file.try_lock() {
                 Ok(()) => Ok(Box::new(Flock { _file: file }) as Box<dyn DirLock>),
                 Err(fs::TryLockError::WouldBlock) => {
@@ -214,6 +234,21 @@ mod tests {
     async fn conforms() {
         let root = tempfile::tempdir().expect("a temporary folder");
         files_suite(Arc::new(SystemFiles), root.path()).await;
+    }
+
+    #[tokio::test]
+    async fn other_users_read_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let root = tempfile::tempdir().expect("a temporary folder");
+        let dir = root.path().join("data/member");
+        SystemFiles.create_dir_all(&dir).await.expect("folders");
+        drop(SystemFiles.create(&dir.join("log")).await.expect("a file"));
+        drop(SystemFiles.lock(&dir.join("lock")).await.expect("a lock"));
+        for made in ["data", "data/member", "data/member/log", "data/member/lock"] {
+            let mode = fs::metadata(root.path().join(made)).expect("it is there").permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{made} has {mode:o}");
+        }
     }
 
     #[tokio::test]

@@ -1,6 +1,10 @@
 //! Turns flags into a member's settings, and checks that they fit together.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use super::{
     Failure,
@@ -70,9 +74,11 @@ impl ServeFlags {
         let advertise_client = self.advertise_client_urls.as_deref().unwrap_or(CLIENT_URL);
         let advertise_client = urls::list("--advertise-client-urls", advertise_client)?;
         let advertise_peer = urls::list("--initial-advertise-peer-urls", &self.initial_advertise_peer_urls)?;
+        let data_dir = self.data_dir();
         let initial_cluster = match &self.initial_cluster {
-            Some(given) => urls::members("--initial-cluster", given)?,
-            None => advertise_peer.iter().map(|url| (self.name.clone(), url.text.clone())).collect(),
+            // As in etcd the list counts before there is a log. Later it may be outdated.
+            Some(given) if !has_log(&data_dir) => urls::members("--initial-cluster", given)?,
+            _ => advertise_peer.iter().map(|url| (self.name.clone(), url.text.clone())).collect(),
         };
         check_own_urls(&self.name, &initial_cluster, &advertise_peer)?;
         let time = |flag: &str, given: &str| time(flag, given, "30m, 4h or 0s");
@@ -93,7 +99,7 @@ impl ServeFlags {
             None => Duration::ZERO,
         };
         Ok(Config {
-            data_dir: self.data_dir(),
+            data_dir,
             name: self.name,
             listen_client: addresses(&listens.clients),
             listen_metrics: addresses(&listens.metrics),
@@ -272,6 +278,17 @@ impl RestoreFlags {
     }
 }
 
+/// Whether a member has been founded, or has joined, in this data folder. What cannot be read is left to the start, which
+/// says why.
+fn has_log(data_dir: &Path) -> bool {
+    let segments = std::fs::read_dir(data_dir.join("member").join("wal"));
+    segments.is_ok_and(|mut segments| {
+        segments.any(|segment| {
+            segment.is_ok_and(|segment| segment.path().extension().is_some_and(|end| end == "wal"))
+        })
+    })
+}
+
 /// Checks that the initial cluster has the same URLs for this member as it advertises. Its id follows from them.
 fn check_own_urls(name: &str, cluster: &[(String, String)], advertised: &[Url]) -> Result<(), Failure> {
     // Members at the same URLs would have the same id, and the cluster fewer members than were named.
@@ -326,6 +343,20 @@ mod tests {
         super::flags::{Arguments, command},
         *,
     };
+
+    #[test]
+    fn a_member_with_a_log_does_not_look_at_the_list() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let data_dir = format!("--data-dir={}", folder.path().display());
+        let flags = ["--name=m1", &data_dir, "--initial-cluster=m2=http://m2:2380"];
+        assert!(config(&flags).is_err(), "it does not name m1");
+        let wal = folder.path().join("member/wal");
+        std::fs::create_dir_all(&wal).expect("folders");
+        assert!(config(&flags).is_err(), "there is no log yet");
+        std::fs::write(wal.join("0000000000000000-0000000000000000.wal"), "").expect("a segment");
+        let config = config(&flags).expect("as in etcd");
+        assert_eq!(config.initial_cluster, [("m1".to_owned(), "http://localhost:2380".to_owned())]);
+    }
 
     fn config(flags: &[&str]) -> Result<Config, Failure> {
         let arguments = ["squalld"].iter().chain(flags);
