@@ -28,6 +28,10 @@ impl Cluster {
                     return Done::GivenUp("the cluster could not tolerate a voter that never starts".into());
                 }
                 let url = inner.member(node).spare_peer_url();
+                let listed = inner.operator.members(|| self.counted_endpoints()).await;
+                if listed.iter().any(|member| member.peer_urls.contains(&url)) {
+                    return Done::GivenUp(format!("a member is listed at {url}"));
+                }
                 let known = inner.roster().forget_configuration();
                 let refused = self.ask_for_addition(&url).await;
                 self.decide_all_changes().await;

@@ -137,6 +137,11 @@ impl Cluster {
         for (other, ..) in before {
             inner.roster().set_id(other, None);
         }
+        // A survivor that missed its own move lists its old URL, where it no longer listens.
+        let url = member.peer_url();
+        if let Err(why) = self.update(survivor, &url).await {
+            return Made::Stuck(why);
+        }
         // Its data may be more than the old cluster had committed. Once the run is over, the break is raised to that
         // (`run::agreed`).
         drop(line);

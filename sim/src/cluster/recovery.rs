@@ -30,6 +30,8 @@ impl Cluster {
         // A leader with automatic compaction keeps writing entries: those of the last look must be applied.
         let mut wanted = None;
         loop {
+            // The procedure that added one may have ended before it could join.
+            self.restart_joiners();
             let stuck = match self.look(&mut wanted).await {
                 Ok(()) => return Ok(()),
                 Err(stuck) => stuck,

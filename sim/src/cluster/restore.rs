@@ -59,6 +59,8 @@ impl Cluster {
     pub(crate) async fn restore_snapshot(&self, id: &str, plan: RestorePlan<'_>) -> Done {
         let snapshot = plan.snapshot;
         let inner = &self.inner;
+        // It may wait for the save. Meanwhile no core may be chosen that leaves out the member it restores onto.
+        let _expected = inner.turns.expect();
         let Some(saved) = inner.saves.get(snapshot).await else {
             // There is nothing to restore. Members that the restore would have started are started all the same.
             self.start();

@@ -77,6 +77,16 @@ fn procedures_take_turns() {
     assert_eq!(lines, ["0: one begins", "5: one is done", "5: two begins", "7: two is done"]);
 }
 
+/// A restore that waits for its snapshot is under way, although it has not queued.
+#[test]
+fn an_expected_procedure_is_under_way() {
+    let turns = Turns::default();
+    let expected = turns.expect();
+    assert!(turns.is_any_under_way());
+    drop(expected);
+    assert!(!turns.is_any_under_way());
+}
+
 #[test]
 fn a_recovery_supersedes_what_began_before_it_and_nothing_else() {
     let lines = lines_of(async |turns, diary| {

@@ -25,6 +25,8 @@ pub(super) struct Turns {
 struct State {
     queue: VecDeque<Ticket>,
     next: u64,
+    /// How many procedures will queue once something else has ended.
+    expected: u32,
 }
 
 struct Ticket {
@@ -67,9 +69,16 @@ impl Turns {
         }
     }
 
-    /// Whether a procedure is under way, or waits for its turn.
+    /// Announces a procedure that will queue, until the result is dropped.
+    pub(super) fn expect(&self) -> Expected<'_> {
+        self.state().expected += 1;
+        Expected { turns: self }
+    }
+
+    /// Whether a procedure is under way, waits for its turn, or is expected.
     pub(super) fn is_any_under_way(&self) -> bool {
-        !self.state().queue.is_empty()
+        let state = self.state();
+        !state.queue.is_empty() || state.expected > 0
     }
 
     fn join(&self, id: &str, kind: Kind) -> Watched<'_> {
@@ -127,6 +136,17 @@ impl Turn<'_> {
         ticket.expect("a ticket stays in the queue until its procedure ends").critical = critical;
         drop(state);
         self.turns.changed.notify_waiters();
+    }
+}
+
+/// A procedure that has been announced.
+pub(super) struct Expected<'a> {
+    turns: &'a Turns,
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.turns.state().expected -= 1;
     }
 }
 

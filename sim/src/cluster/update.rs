@@ -26,7 +26,8 @@ impl Cluster {
         inner
             .turns
             .run(id, Kind::Reconfigure, |_turn| async move {
-                if !matches!(inner.roster().standing(node), Standing::Intact | Standing::Joining) {
+                // A member that has not joined would ask for a place at its new URL, which the cluster does not know.
+                if inner.roster().standing(node) != Standing::Intact {
                     return Done::GivenUp(format!("{node} is no sound member"));
                 }
                 let member = inner.member(node);
@@ -46,7 +47,7 @@ impl Cluster {
     }
 
     /// Asks for the update until the cluster lists it.
-    async fn update(&self, node: NodeId, url: &str) -> Result<(), String> {
+    pub(super) async fn update(&self, node: NodeId, url: &str) -> Result<(), String> {
         let inner = &self.inner;
         for turn in 0.. {
             let members = inner.operator.members(|| self.serving()).await;

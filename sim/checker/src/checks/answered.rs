@@ -19,6 +19,7 @@
 
 use std::cell::LazyCell;
 
+use super::compactions::is_ever_corrupt;
 use super::quiet::Disturbances;
 use super::weight::Weights;
 use super::{Failure, seconds};
@@ -62,9 +63,14 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     // Most runs have no such request.
     let weights = LazyCell::new(|| Weights::of(history));
     let there_and_back = 2 * history.longest_delay_ns();
+    // Under CORRUPT no lease ends, and the renewal of one whose time is over waits for its end.
+    let renewals_wait = is_ever_corrupt(history);
     let lost = history.operations.iter().filter(|operation| gave_up(operation)).find_map(|operation| {
         let until = operation.ret?;
-        if times.touch(operation.call, until) || weights.of_op(&operation.op) > SMALL {
+        if times.touch(operation.call, until)
+            || renewals_wait && kind(&operation.op) == Some(RENEWAL)
+            || weights.of_op(&operation.op) > SMALL
+        {
             return None;
         }
         let later = history.operations.iter().filter(|later| {

@@ -216,12 +216,16 @@ fn not_retained(history: &RunHistory) -> Option<Failure> {
     })
 }
 
-/// Whether any answer showed the alarm CORRUPT. Under it nothing is compacted.
-fn is_ever_corrupt(history: &RunHistory) -> bool {
-    history.events.iter().any(|event| match event {
+/// Whether any answer showed the alarm CORRUPT. Under it nothing is compacted, and no lease ends.
+pub(super) fn is_ever_corrupt(history: &RunHistory) -> bool {
+    let listed = history.events.iter().any(|event| match event {
         Event::Alarm(line) => line.alarms.iter().any(|shown| shown == "CORRUPT"),
         _ => false,
-    })
+    });
+    let refuses = |operation: &Operation| {
+        operation.error.as_ref().is_some_and(|error| error.message == "etcdserver: corrupt cluster")
+    };
+    listed || history.operations.iter().any(refuses)
 }
 
 fn finished(history: &RunHistory, reports: &[&Compaction]) -> Option<Failure> {

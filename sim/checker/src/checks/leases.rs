@@ -21,6 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::compactions::is_ever_corrupt;
 use super::era::Eras;
 use super::{Failure, seconds};
 use crate::history::{Event, LeaseId, Op, OpId, OpResult, Operation, Outcome, RaftLine, RunHistory};
@@ -232,6 +233,10 @@ fn late(history: &RunHistory, leases: &BTreeMap<LeaseId, Lease>, last: usize) ->
     let healed = |event: &Event| matches!(event, Event::Heal(heal) if heal.action.is_empty());
     let stuck = |event: &Event| matches!(event, Event::Liveness(_));
     if !history.events.iter().any(healed) || history.events.iter().any(stuck) {
+        return None;
+    }
+    // The cluster refuses to revoke a lease while CORRUPT is active, also one whose time is over.
+    if is_ever_corrupt(history) {
         return None;
     }
     // Nothing ends where nobody leads: a cluster that has lost its data need not recover.
