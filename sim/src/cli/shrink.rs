@@ -61,6 +61,8 @@ pub(super) enum Ended {
     NotShown {
         /// Whether this build made the run.
         same_build: bool,
+        /// Whether a person changed the run folder since.
+        edited: bool,
     },
     /// A signal ended it.
     Interrupted(u8),
@@ -106,7 +108,13 @@ pub(super) fn shrink(args: &ShrinkArgs, program: &Program, streams: &mut Streams
             }
             Status::Ok
         }
-        Ended::NotShown { same_build } => {
+        Ended::NotShown { edited: true, .. } => {
+            printer.note(
+                "the edited run, made again, does not show the failure that is recorded: replay it first",
+            );
+            Status::Violation
+        }
+        Ended::NotShown { same_build, .. } => {
             let why = if same_build {
                 "the same build made it: something draws chance or time from outside the run"
             } else {
@@ -215,7 +223,8 @@ pub(super) fn work(task: &Task, program: &Program, print: &mut dyn FnMut(&str)) 
         return Ok(Ended::Interrupted(signal));
     }
     let Some((scenario, stopped, message, other_seeds, runs, cpu_seconds)) = outcome else {
-        return Ok(Ended::NotShown { same_build: stored.record.build.same_as(&Build::this()) });
+        let same_build = stored.record.build.same_as(&Build::this());
+        return Ok(Ended::NotShown { same_build, edited: !stored.edited.is_empty() });
     };
     let record = &stored.record;
     let heading = Heading {

@@ -39,10 +39,33 @@ pub(crate) fn show(path: &[Step]) -> String {
 
 /// Reads a document into `T`, refusing duplicate keys anywhere.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, Refusal> {
+    if let Some(line) = nested_too_deep(text) {
+        let message =
+            format!("line {line}: brackets are nested more than {DEEPEST} deep; no file needs so many");
+        return Err(Refusal::of(path, message));
+    }
     if let Err(error) = Distinct.deserialize(serde_yaml::Deserializer::from_str(text)) {
         return Err(explain(path, text, &error));
     }
     serde_yaml::from_str(text).map_err(|error| explain(path, text, &error))
+}
+
+/// The time that the parser takes grows with the square of the depth. The count also takes brackets within texts, so it
+/// lies far above what the parser itself allows (128).
+const DEEPEST: i32 = 1_000;
+
+/// The line at which brackets are nested too deep.
+fn nested_too_deep(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    let place = text.bytes().position(|byte| {
+        depth += match byte {
+            b'[' | b'{' => 1,
+            b']' | b'}' => -1,
+            _ => 0,
+        };
+        depth > DEEPEST
+    })?;
+    Some(1 + text[..place].matches('\n').count())
 }
 
 /// Line and column of the value at the end of `path`, or of the deepest part of it that the text has.

@@ -94,10 +94,10 @@ fn folder(path: &Path, depth: usize, found: &mut Found) -> Result<(), String> {
         return Ok(());
     }
     for entry in entries {
-        if !entry.is_dir() {
+        if entry.is_file() {
             let named = is_named_as_history(&entry);
             found.units.push(Unit::File { path: entry, named });
-        } else if !entry.is_symlink() && depth < MAX_DEPTH {
+        } else if entry.is_dir() && !entry.is_symlink() && depth < MAX_DEPTH {
             folder(&entry, depth + 1, found)?;
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -112,6 +112,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, Serialize)]
 pub struct FileReport {
     /// The file.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// Its format, if it was recognised.
     #[serde(serialize_with = "by_name")]
@@ -168,6 +169,11 @@ impl FileReport {
             picture: None,
         }
     }
+}
+
+/// JSON is UTF-8. A path need not be.
+fn as_text<S: serde::Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 fn by_name<S: serde::Serializer>(format: &Option<Format>, serializer: S) -> Result<S::Ok, S::Error> {
