@@ -34,6 +34,10 @@ pub const EPOCH: Duration = Duration::from_secs(1_767_225_600);
 /// The largest error of a wall clock that NTP keeps, ahead or behind.
 const NTP_ERROR: Duration = Duration::from_millis(5);
 
+/// How often a sleep on a slow clock looks at it, at most, in nanoseconds. By so much it may end too late after a drift
+/// was lifted.
+const SHORTEST_LOOK: u64 = 1_000_000;
+
 /// The clocks of a machine.
 pub(crate) struct NodeClock(Lock<State>);
 
@@ -103,7 +107,8 @@ impl NodeClock {
         if offset < 0 { time.saturating_sub(distance) } else { time + distance }
     }
 
-    /// When the monotonic clock will show `shown`, if its rate does not change; `now` if it shows that already.
+    /// When the monotonic clock may show `shown`; `now` if it shows that already. A slow clock may become faster before
+    /// that, when its drift is lifted. So for a slow clock the answer is the instant at which it is to be looked at again.
     fn when(&self, now: At, shown: u64) -> At {
         let state = self.0.lock();
         let left = i128::from(shown) - i128::from(state.monotonic(now));
@@ -115,7 +120,11 @@ impl NodeClock {
             return At(now.0.saturating_add(left as u64));
         }
         state.drifts.bite();
-        At(now.0.saturating_add(u64::try_from((left * MILLION + rate - 1) / rate).unwrap_or(u64::MAX)))
+        // Counted from the last change of the rate, so that the looks in between round nothing.
+        let lasts = ((i128::from(shown) - i128::from(state.shown)) * MILLION + rate - 1) / rate;
+        let exact = state.since.0.saturating_add(u64::try_from(lasts).unwrap_or(u64::MAX));
+        let look_again = u64::try_from(left).unwrap_or(u64::MAX).max(SHORTEST_LOOK);
+        At(exact.min(now.0.saturating_add(look_again)))
     }
 }
 
@@ -171,7 +180,7 @@ impl Future for ClockSleep {
             if this.clock.monotonic(now) >= this.until {
                 return Poll::Ready(());
             }
-            // The clock has become slower meanwhile.
+            // The clock is slow, or has become slower meanwhile.
             this.sleep.reset(this.clock.when(now, this.until).max(At(now.0 + 1)));
         }
         Poll::Pending

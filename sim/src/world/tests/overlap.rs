@@ -415,6 +415,25 @@ fn of_two_skews_the_second_still_shifts() {
     }));
 }
 
+/// Else a timer that was set on a clock at a hundredth of its rate would end a hundred times too late.
+#[test]
+fn a_sleep_on_a_slow_clock_ends_in_time_once_the_drift_is_lifted() {
+    sound(run(1, |world| async move {
+        let (m1, env) = idle_node(&world, "m1");
+        let (from, slow) = (world.now(), world.impose(Modifier::Drift { node: m1, ppm: -990_000 }));
+        let sleeps = async {
+            env.clock.sleep(ms(150)).await;
+            world.now().since(from)
+        };
+        let lifts = async {
+            world.sleep(ms(100)).await;
+            world.lift(slow)
+        };
+        let (slept, bites) = futures_util::join!(sleeps, lifts);
+        assert!(bites > 0 && slept >= ms(249) && slept <= ms(251), "{slept:?}");
+    }));
+}
+
 #[test]
 fn of_two_drifts_the_second_still_stretches() {
     sound(run(1, |world| async move {
