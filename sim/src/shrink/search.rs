@@ -176,13 +176,13 @@ fn drop_faults(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Drops faults that only shift the instants at which other things happen: without them the failure may need another seed.
-/// Each try takes several runs, so few faults are left as they are.
+/// Drops faults that only shift the instants at which other things happen: without them the failure may need another
+/// seed. Each try takes several runs, so few faults are left as they are.
 fn drop_with_other_seeds(chain: &mut Chain, judge: &mut dyn Judge) -> Result<(), Stop> {
     while chain.last().spec.faults.len() > FEW {
         let count = chain.last().spec.faults.len();
-        let parts = [2, 4, count].into_iter().filter(|parts| *parts <= count);
-        let mut fewer: Vec<Scenario> = parts
+        let mut fewer: Vec<Scenario> = [2, 4, count]
+            .into_iter()
             .flat_map(|parts| (0..parts).map(move |part| (count * part / parts, count * (part + 1) / parts)))
             .map(|(from, to)| without(chain.last(), from, to))
             .filter(is_good)

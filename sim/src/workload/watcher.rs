@@ -115,8 +115,8 @@ struct Session {
     ended: BTreeSet<i64>,
     /// Parts of fragmented responses, by the server's id, with the revision of the response's header.
     parts: BTreeMap<i64, (h::Revision, Vec<h::WatchEvent>)>,
-    /// How many breaks had happened when it was opened.
-    breaks: usize,
+    /// [`Recorder::break_signs`] when it was opened.
+    break_signs: usize,
     /// How many notices of progress answered a question.
     answered: u64,
     /// Whether a watch was refused for lack of a token.
@@ -126,12 +126,12 @@ struct Session {
 impl Watcher {
     /// Watches until `stop` is set.
     pub async fn watch(mut self, stop: Arc<AtomicBool>) {
-        let mut breaks = self.recorder.break_signs();
+        let mut break_signs = self.recorder.break_signs();
         while !stop.load(Ordering::Relaxed) {
-            if self.recorder.break_signs() != breaks {
+            if self.recorder.break_signs() != break_signs {
                 // Earlier revisions and tokens say nothing about the present cluster.
                 (self.memory.newest, self.memory.heard, self.memory.compacted) = (0, 0, 0);
-                breaks = self.recorder.break_signs();
+                break_signs = self.recorder.break_signs();
                 self.token = None;
             }
             if self.choice == EndpointChoice::Roaming {
@@ -224,7 +224,7 @@ impl Watcher {
 
     async fn open(&mut self, wanted: Vec<Wanted>) -> Option<Session> {
         let (endpoint, address) = self.endpoints[self.at].clone();
-        let breaks = self.recorder.break_signs();
+        let break_signs = self.recorder.break_signs();
         let mut channel = self.channels.to(&self.env, &address);
         if let Some(token) = &self.token {
             channel = token.on(channel);
@@ -248,7 +248,7 @@ impl Watcher {
             watches: BTreeMap::new(),
             ended: BTreeSet::new(),
             parts: BTreeMap::new(),
-            breaks,
+            break_signs,
             answered: 0,
             denied: false,
         })
@@ -299,7 +299,7 @@ impl Watcher {
 
     /// Records a response. False if the stream cannot be used any more.
     fn note(&mut self, session: &mut Session, response: WatchResponse) -> bool {
-        if self.recorder.break_signs() != session.breaks {
+        if self.recorder.break_signs() != session.break_signs {
             return false;
         }
         let revision = h::Revision(response.header.as_ref().map_or(0, |header| header.revision));

@@ -188,9 +188,7 @@ impl Handle {
         }
         self.0.env.points.reached(Point::ApiBeforePropose).await;
         let pending = Pending::new(&self.0.shared.metrics);
-        let began = self.0.env.clock.monotonic();
-        let reply = self.wait(|answer| Input::Propose { id, data, answer }).await;
-        let reply = self.of_proposal(began, reply);
+        let reply = self.wait_for_entry(|answer| Input::Propose { id, data, answer }).await;
         pending.answered(&reply);
         self.0.env.points.reached(Point::ApiAfterPropose).await;
         reply
@@ -236,39 +234,42 @@ impl Handle {
         lost.is_some_and(|lost| lost.0 + 2 * self.0.config.election_timeout > began.0)
     }
 
-    /// The answer to a proposal that came at `began`, with the reason for a time-out (`parseProposeCtxErr` in
+    /// [`wait`](Handle::wait) for an entry of the log. A time-out says its reason.
+    async fn wait_for_entry<T>(
+        &self,
+        input: impl FnOnce(oneshot::Sender<Result<T, Refusal>>) -> Input,
+    ) -> Result<T, Refusal> {
+        let began = self.0.env.clock.monotonic();
+        let answer = self.wait(input).await;
+        self.with_reason(began, answer)
+    }
+
+    /// The answer to a request that came at `began`, with the reason for a time-out (`parseProposeCtxErr` in
     /// `server/etcdserver/server.go`).
-    fn of_proposal<T>(&self, began: Monotonic, answer: Result<T, Refusal>) -> Result<T, Refusal> {
+    fn with_reason<T>(&self, began: Monotonic, answer: Result<T, Refusal>) -> Result<T, Refusal> {
         let Err(Refusal::Timeout) = answer else { return answer };
         let status = self.status();
+        // A new leader may not know what the one before it was asked for.
+        let latest = began.0 + 2 * self.0.config.election_timeout;
+        if status.leader_elected.is_some_and(|elected| began < elected && elected.0 < latest) {
+            return Err(Refusal::TimeoutDueToLeaderFail);
+        }
         let own = self.0.shared.member;
-        let elected = status.leader_elected;
-        let since = |id: MemberId| self.0.hub.active_since(id).is_some_and(|since| since < began);
-        Err(match status.leader {
-            // A new leader may not know what the one before it was asked for.
-            _ if elected.is_some_and(|elected| {
-                began < elected && elected.0 < began.0 + 2 * self.0.config.election_timeout
-            }) =>
-            {
-                Refusal::TimeoutDueToLeaderFail
-            }
+        let in_touch =
+            |id: MemberId| id == own || self.0.hub.active_since(id).is_some_and(|since| since < began);
+        let is_connected = match status.leader {
             // Without a leader a proposal waits outside of raft.
-            None if status.leader_lost.is_none_or(|lost| lost <= began) => Refusal::TimeoutWithoutLeader,
-            None => Refusal::Timeout,
-            Some(leader) if leader != own => match since(leader) {
-                true => Refusal::Timeout,
-                false => Refusal::TimeoutDueToConnectionLost,
-            },
-            Some(_) => {
-                let members: Vec<MemberId> =
-                    self.0.shared.state().membership().members().map(|member| member.id).collect();
-                let in_touch = members.iter().filter(|id| **id == own || since(**id)).count();
-                match in_touch >= quorum(members.len()) {
-                    true => Refusal::Timeout,
-                    false => Refusal::TimeoutDueToConnectionLost,
-                }
+            None if status.leader_lost.is_none_or(|lost| lost <= began) => {
+                return Err(Refusal::TimeoutWithoutLeader);
             }
-        })
+            None => true,
+            Some(leader) if leader != own => in_touch(leader),
+            Some(_) => {
+                let members = self.members();
+                members.iter().filter(|id| in_touch(**id)).count() >= quorum(members.len())
+            }
+        };
+        Err(if is_connected { Refusal::Timeout } else { Refusal::TimeoutDueToConnectionLost })
     }
 
     // Membership. A change is decided when it is applied, alike on all members. The strict check comes before that
@@ -368,14 +369,16 @@ impl Handle {
     pub(super) async fn change(&self, change: MembershipChange) -> Result<Vec<Member>, Refusal> {
         let id = self.next_id();
         let pending = Pending::new(&self.0.shared.metrics);
-        let began = self.0.env.clock.monotonic();
-        let reply = self.wait(|answer| Input::ChangeMembers { id, change, answer }).await;
-        let reply = self.of_proposal(began, reply);
+        let reply = self.wait_for_entry(|answer| Input::ChangeMembers { id, change, answer }).await;
         pending.answered(&reply);
         match reply? {
             Reply::Members(members) => Ok(members),
             reply => unreachable!("a membership change answered with {reply:?}"),
         }
+    }
+
+    fn members(&self) -> Vec<MemberId> {
+        self.0.shared.state().membership().members().map(|member| member.id).collect()
     }
 
     fn voters(&self) -> Vec<MemberId> {
@@ -386,7 +389,7 @@ impl Handle {
     async fn caught_up(&self) -> Result<(), Refusal> {
         let began = self.0.env.clock.monotonic();
         let confirmed = self.read_index().await;
-        self.of_proposal(began, confirmed)
+        self.with_reason(began, confirmed)
     }
 
     /// Without a quorum no read index comes. As in etcd the strict check then refuses at once.

@@ -86,6 +86,19 @@ pub(super) fn check(history: &RunHistory) -> Vec<Failure> {
     failures
 }
 
+/// Whether any answer showed the alarm CORRUPT. Under it nothing is compacted, and no lease ends.
+pub(super) fn is_ever_corrupt(history: &RunHistory) -> bool {
+    let listed = history.events.iter().any(|event| match event {
+        // An answer that takes it back names it, too.
+        Event::Alarm(line) => line.alarms.iter().any(|shown| shown == "CORRUPT"),
+        _ => false,
+    });
+    let refuses = |operation: &Operation| {
+        operation.error.as_ref().is_some_and(|error| error.message == "etcdserver: corrupt cluster")
+    };
+    listed || history.operations.iter().any(refuses)
+}
+
 /// The first operation that was acknowledged though an alarm of this kind was active all the time.
 fn acknowledged<'a>(
     history: &'a RunHistory,

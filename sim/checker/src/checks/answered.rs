@@ -19,7 +19,7 @@
 
 use std::cell::LazyCell;
 
-use super::compactions::is_ever_corrupt;
+use super::alarms::is_ever_corrupt;
 use super::quiet::Disturbances;
 use super::weight::Weights;
 use super::{Failure, seconds};

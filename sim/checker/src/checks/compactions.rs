@@ -19,6 +19,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::alarms::is_ever_corrupt;
 use super::era::Eras;
 use super::quiet::Disturbances;
 use super::{Failure, seconds};
@@ -214,18 +215,6 @@ fn not_retained(history: &RunHistory) -> Option<Failure> {
         );
         Some(Failure::new("compaction", RETAINED, message).blaming([operation.id, write.id]))
     })
-}
-
-/// Whether any answer showed the alarm CORRUPT. Under it nothing is compacted, and no lease ends.
-pub(super) fn is_ever_corrupt(history: &RunHistory) -> bool {
-    let listed = history.events.iter().any(|event| match event {
-        Event::Alarm(line) => line.alarms.iter().any(|shown| shown == "CORRUPT"),
-        _ => false,
-    });
-    let refuses = |operation: &Operation| {
-        operation.error.as_ref().is_some_and(|error| error.message == "etcdserver: corrupt cluster")
-    };
-    listed || history.operations.iter().any(refuses)
 }
 
 fn finished(history: &RunHistory, reports: &[&Compaction]) -> Option<Failure> {

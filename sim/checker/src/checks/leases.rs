@@ -21,7 +21,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::compactions::is_ever_corrupt;
+use super::alarms::is_ever_corrupt;
 use super::era::Eras;
 use super::{Failure, seconds};
 use crate::history::{Event, LeaseId, Op, OpId, OpResult, Operation, Outcome, RaftLine, RunHistory};

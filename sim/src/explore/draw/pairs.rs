@@ -215,7 +215,7 @@ fn amid_own_work(spec: &mut Spec, chance: &Chance) -> Option<()> {
     let member = draws.0.pick(&members).expect("a cluster has a member").clone();
     let named = Some(Selector { names: vec![member], ..Selector::default() });
     if installs {
-        needs_snapshots(spec, &named, &mut draws);
+        keep_away(spec, &named, &mut draws);
     }
     let at_the_same = draws.one_in(2);
     for number in 1..=draws.pick(&[1, 2, 3]) {
@@ -230,8 +230,7 @@ fn amid_own_work(spec: &mut Spec, chance: &Chance) -> Option<()> {
             Action::DiskStall,
         ]);
         // An install has many steps, and each lasts for a few milliseconds.
-        let at_a_step = installs && number == 1 && !draws.one_in(3);
-        let action = if at_a_step { Action::Points } else { action };
+        let action = if installs && number == 1 && !draws.one_in(3) { Action::Points } else { action };
         let mut failure = failure(spec, action, &format!("amid-own-work-{number}"), &chance)?;
         failure.at = Window::exactly(draws.millis(&[0, 1, 5, 10, 20, 35, 50, 70, 100, 150, 300]));
         failure.after = Some(After { event: Some(event), count: number, ..After::default() });
@@ -251,7 +250,7 @@ fn amid_own_work(spec: &mut Spec, chance: &Chance) -> Option<()> {
 }
 
 /// A member is away again and again, and the others keep too short a log for it.
-fn needs_snapshots(spec: &mut Spec, member: &Option<Selector>, draws: &mut Draws) {
+fn keep_away(spec: &mut Spec, member: &Option<Selector>, draws: &mut Draws) {
     spec.cluster.snapshot_count = draws.pick(&[5, 20, 50, 100]);
     spec.cluster.snapshot_catchup_entries = draws.pick(&[0, 2, 10]);
     let action = draws.pick(&[Action::Partition, Action::Crash, Action::Pause]);

@@ -75,9 +75,10 @@ impl ServeFlags {
         let advertise_client = urls::list("--advertise-client-urls", advertise_client)?;
         let advertise_peer = urls::list("--initial-advertise-peer-urls", &self.initial_advertise_peer_urls)?;
         let data_dir = self.data_dir();
+        let has_log = has_log(&Config { data_dir: data_dir.clone(), ..Config::default() }.wal_dir());
         let initial_cluster = match &self.initial_cluster {
             // As in etcd the list counts before there is a log. Later it may be outdated.
-            Some(given) if !has_log(&data_dir) => urls::members("--initial-cluster", given)?,
+            Some(given) if !has_log => urls::members("--initial-cluster", given)?,
             _ => advertise_peer.iter().map(|url| (self.name.clone(), url.text.clone())).collect(),
         };
         check_own_urls(&self.name, &initial_cluster, &advertise_peer)?;
@@ -278,11 +279,10 @@ impl RestoreFlags {
     }
 }
 
-/// Whether a member has been founded, or has joined, in this data folder. What cannot be read is left to the start, which
-/// says why.
-fn has_log(data_dir: &Path) -> bool {
-    let segments = std::fs::read_dir(data_dir.join("member").join("wal"));
-    segments.is_ok_and(|mut segments| {
+/// Whether a member has been founded, or has joined: its log has a segment. What cannot be read is left to the start,
+/// which says why.
+fn has_log(wal_dir: &Path) -> bool {
+    std::fs::read_dir(wal_dir).is_ok_and(|mut segments| {
         segments.any(|segment| {
             segment.is_ok_and(|segment| segment.path().extension().is_some_and(|end| end == "wal"))
         })
